@@ -1,7 +1,7 @@
 """The text of an open document as the Language Server Protocol counts it.
 
-Lines end at `\\n`, `\\r\\n` and `\\r` and nowhere else: a form feed or U+2028 is an ordinary character, unlike
-for `str.splitlines`. Offsets are in code points; positions are (line, character), both from 0, `character` in
+Lines end at `\\n`, `\\r\\n` and `\\r` and nowhere else: a form feed or U+2028 is an ordinary character,
+unlike for `str.splitlines`. Offsets are in code points; positions are (line, character), both from 0, `character` in
 the units of the negotiated encoding: "utf-8" bytes, "utf-16" code units or "utf-32" code points.
 """
 
@@ -117,7 +117,7 @@ class Document:
         return end
 
     def position(self, offset: int, encoding: str) -> tuple[int, int]:
-        """The position of a code point offset, clamped to the text; between \\r and \\n it is the line's end."""
+        """The position of a code point offset, clamped to the text; between \\r and \\n: the line's end."""
         units = _ENCODINGS[encoding]
         offset = min(max(offset, 0), len(self._text))
         line = int(np.searchsorted(self._starts, offset, side="right")) - 1
