@@ -1,8 +1,8 @@
 """The text of an open document as the Language Server Protocol counts it.
 
 Lines end at `\\n`, `\\r\\n` and `\\r` and nowhere else: a form feed or U+2028 is an ordinary character,
-unlike for `str.splitlines`. Offsets are in code points; positions are (line, character), both from 0,
-`character` in the units of the negotiated encoding: "utf-8" bytes, "utf-16" code units or "utf-32" code points.
+unlike for `str.splitlines`. Offsets are in code points. Positions are (line, character), both from 0, with
+`character` in the units of the negotiated encoding: "utf-8" bytes, "utf-16" or "utf-32" code units.
 """
 
 from __future__ import annotations
