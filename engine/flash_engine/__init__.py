@@ -1,1 +1,31 @@
-"""."""
+"""Inference for code completion: int4 models, exact KV reuse, cancellable generation. Knows nothing of editors."""
+
+from flash_engine.backend import Backend, KVCache, Logits
+from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
+from flash_engine.config import ModelConfig, Quantization
+from flash_engine.engine import Engine
+from flash_engine.errors import Cancelled, CapacityError, DeviceError, FlashError, ModelError
+from flash_engine.generation import Finish, Generation, Token
+from flash_engine.session import Session
+from flash_engine.tokenizer import Tokenizer
+
+__all__ = [
+    "Backend",
+    "Cancelled",
+    "CapacityError",
+    "Checkpoint",
+    "DeviceError",
+    "Engine",
+    "Finish",
+    "FlashError",
+    "Generation",
+    "KVCache",
+    "Logits",
+    "ModelConfig",
+    "ModelError",
+    "Quantization",
+    "QuantizedMatrix",
+    "Session",
+    "Token",
+    "Tokenizer",
+]

@@ -56,7 +56,9 @@ class ModelConfig:
     def from_json(cls, raw: dict[str, Any], path: Path) -> ModelConfig:
         def need(name: str) -> Any:
             if name not in raw:
-                raise ModelError(f"{path}: field {name!r} is missing: the file is incomplete, fetch the model again")
+                raise ModelError(
+                    f"{path}: field {name!r} is missing: the file is incomplete, fetch the model again"
+                )
             return raw[name]
 
         model_type = need("model_type")

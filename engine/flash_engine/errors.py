@@ -17,3 +17,7 @@ class DeviceError(FlashError):
 
 class CapacityError(FlashError):
     """More tokens than the context holds."""
+
+
+class Cancelled(Exception):  # noqa: N818  (an outcome that was asked for, not an error)
+    """The caller's cancel event was set; what was computed until then is kept."""

@@ -1,0 +1,45 @@
+"""The models inside the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from flash_engine import manifest
+from flash_engine.errors import ModelError
+
+MAIN = "flash-coder"
+
+
+def root() -> Path:
+    """The folder that holds the bundled models and their manifest."""
+    return Path(str(files("flash_engine.models")))
+
+
+def names() -> list[str]:
+    """Names of the bundled models."""
+    return sorted(config.parent.name for config in root().glob("*/config.json"))
+
+
+def locate(model: str | Path) -> Path:
+    """The folder of `model`, a bundled name or a path; a bundled model's files are verified.
+
+    Raises ModelError that lists the bundled names if there is no such model.
+    """
+    if str(model) in names():
+        folder = root() / str(model)
+        manifest.verify(folder)
+        return folder
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        raise ModelError(
+            f"no model {str(model)!r}: give a folder, or one of the bundled {', '.join(names())}"
+        )
+    return folder
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where the tokenizer of the model in `folder` lies: the bundled draft uses the main model's, then verified."""
+    if folder.parent != root() or (folder / "tokenizer.json").exists():
+        return folder
+    return locate(MAIN)

@@ -1,0 +1,142 @@
+"""A loaded model: tokenizer, backend, and the thread that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from flash_engine import backends, bundled
+from flash_engine.backend import Backend
+from flash_engine.checkpoint import Checkpoint
+from flash_engine.config import ModelConfig
+from flash_engine.errors import CapacityError, ModelError
+from flash_engine.pace import Pace
+from flash_engine.session import Session
+from flash_engine.tokenizer import Tokenizer
+from flash_engine.worker import Worker
+
+T = TypeVar("T")
+
+DEFAULT_CONTEXT = 4096
+"""Tokens of context unless asked for or the model has fewer positions."""
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a loading stage as it begins and the share of the loading done before it, 0 to 1."""
+
+
+class Engine:
+    """Owns a model. Sessions and their generations are used inside functions given to `submit`."""
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        config: ModelConfig,
+        tokenizer: Tokenizer,
+        backend: Backend,
+        draft: Backend | None = None,
+    ) -> None:
+        """Most callers want `load`; this is for a backend made elsewhere."""
+        self.name = name
+        self.folder = folder
+        self.config = config
+        self.tokenizer = tokenizer
+        self.backend = backend
+        self.draft = draft
+        self._pace = Pace()
+        self._worker = Worker(f"flash-engine {name}")
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = bundled.MAIN,
+        *,
+        draft: str | Path | None = None,
+        device: str = "auto",
+        context: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Load a bundled model by its name, or a folder with config.json, safetensors and tokenizer.json.
+
+        device: auto (Metal, else CUDA, else native), native, mlx or reference. context: tokens a session can hold.
+        threads: of the native backend; default: the machine's cores. Raises ModelError (no such model, a missing,
+        damaged or altered file, a wrong tensor), DeviceError, CapacityError (context beyond the model's positions).
+        """
+        report = progress or (lambda stage, share: None)
+        report("checking files", 0.0)
+        folder = bundled.locate(model)
+        checkpoint = Checkpoint(folder)
+        capacity = _capacity(checkpoint.config, context)
+        report("reading tokenizer", 0.3)
+        tokenizer = Tokenizer.from_folder(bundled.tokenizer_folder(folder))
+        if tokenizer.vocab_size > checkpoint.config.vocab_size:
+            raise ModelError(
+                f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {checkpoint.config.vocab_size}: "
+                "they are not of the same model"
+            )
+        report("loading weights", 0.6)
+        backend = backends.load(device, checkpoint, capacity=capacity, threads=threads)
+        draft_backend = None
+        if draft is not None:
+            report("loading draft", 0.8)
+            draft_backend = _load_draft(draft, checkpoint.config, device, capacity, threads)
+        engine = cls(folder.name, folder, checkpoint.config, tokenizer, backend, draft_backend)
+        report("warming up", 0.9)
+        engine.submit(engine._warm_up).result()
+        report("ready", 1.0)
+        return engine
+
+    def session(self) -> Session:
+        """A new, empty session."""
+        return Session(self.backend, self.tokenizer, self._pace)
+
+    def submit(self, work: Callable[[], T], *, urgent: bool = True) -> Future[T]:
+        """Run `work` on the model thread: urgent work before the rest, each in the order of submission.
+
+        What is running is not interrupted: give it a cancel event. Raises RuntimeError after close.
+        """
+        return self._worker.submit(work, urgent=urgent)
+
+    def close(self) -> None:
+        """End the model thread; queued work is cancelled. May be called more than once."""
+        self._worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _warm_up(self) -> None:
+        """Touch all weights and take the first measure of speed."""
+        session = self.session()
+        for round_number in range(2):
+            session.sync([round_number] * min(16, self.backend.capacity))
+
+
+def _capacity(config: ModelConfig, context: int | None) -> int:
+    if context is None:
+        return min(DEFAULT_CONTEXT, config.max_positions)
+    if not 1 <= context <= config.max_positions:
+        raise CapacityError(
+            f"a context of {context} tokens is not possible: the model has {config.max_positions}"
+        )
+    return context
+
+
+def _load_draft(
+    draft: str | Path, main: ModelConfig, device: str, capacity: int, threads: int | None
+) -> Backend:
+    checkpoint = Checkpoint(bundled.locate(draft))
+    if checkpoint.config.vocab_size != main.vocab_size:
+        raise ModelError(
+            f"{checkpoint.folder}: a draft with {checkpoint.config.vocab_size} tokens does not fit a model with "
+            f"{main.vocab_size}: choose one with the same tokenizer"
+        )
+    return backends.load(device, checkpoint, capacity=capacity, threads=threads)

@@ -1,0 +1,171 @@
+"""One KV lineage: which tokens the cache holds, brought to a wanted prompt with as little work as possible."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Sequence
+from itertools import takewhile
+
+from flash_engine.backend import Backend, Logits
+from flash_engine.errors import Cancelled, CapacityError
+from flash_engine.generation import Generation
+from flash_engine.pace import Pace
+from flash_engine.tokenizer import Tokenizer
+
+
+class Session:
+    """Tokens and their KV cache. Call it on the engine's model thread only.
+
+    The cache holds all of `tokens`, or all but the last, whose forward is put off until its logits are needed
+    (a token just generated, or the last one after a trim).
+    """
+
+    computed: int
+    """Tokens put through the model so far, those of cancelled or rejected work included."""
+    reused: int
+    """Tokens that a sync found in the cache instead, summed over all syncs."""
+    epoch: int
+    """Counts the syncs, trims and generations; a generation is over when a newer epoch begins."""
+
+    def __init__(self, backend: Backend, tokenizer: Tokenizer, pace: Pace) -> None:
+        self._backend = backend
+        self._tokenizer = tokenizer
+        self._pace = pace
+        self._cache = backend.new_cache()
+        self._tokens: list[int] = []
+        self._logits: Logits | None = None
+        self.computed = 0
+        self.reused = 0
+        self.epoch = 0
+
+    @property
+    def tokens(self) -> Sequence[int]:
+        """The tokens of this lineage (a copy)."""
+        return tuple(self._tokens)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._tokens) == self._backend.capacity
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `logits` needs no forward."""
+        return self._logits is not None
+
+    def sync(self, tokens: Sequence[int], *, cancel: threading.Event | None = None) -> int:
+        """Make the cache hold exactly `tokens`, the logits after the last one ready; return how many were computed.
+
+        The longest common prefix is kept, the rest computed in chunks of about 20 ms, `cancel` looked at before
+        each. Raises Cancelled (the session then holds a shorter prefix of `tokens`, still valid), and, before
+        anything is changed, CapacityError or ValueError (no tokens, or an id outside the vocabulary).
+        """
+        self._check(tokens)
+        self.epoch += 1
+        common = sum(
+            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tokens, self._tokens, strict=False))
+        )
+        if common == len(tokens) == len(self._tokens) and self.is_ready:
+            self.reused += common
+            return 0
+        self._truncate(min(common, len(tokens) - 1, self._cache.length))
+        kept = len(self._tokens)
+        self.reused += kept
+        while len(self._tokens) < len(tokens):
+            if cancel is not None and cancel.is_set():
+                raise Cancelled
+            end = min(len(self._tokens) + self._pace.chunk, len(tokens))
+            self._forward(tokens[len(self._tokens) : end], logits=int(end == len(tokens)))
+        return len(tokens) - kept
+
+    def generate(
+        self,
+        *,
+        max_tokens: int,
+        stop: Collection[int] = (),
+        prefix: bytes = b"",
+        temperature: float = 0.0,
+        seed: int | None = None,
+        deadline: float | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Generation:
+        """Generate from the end of `tokens`: an iterator of tokens, each computed when it is asked for.
+
+        max_tokens: most tokens to yield. stop: ids that end the generation, as every control token does.
+        prefix: bytes that the generated text has to start with (constraint.py). temperature: 0 is greedy; else the
+        draws depend on `seed` (None: on chance). deadline: a time.monotonic() value after which no forward starts.
+        Raises ValueError if the session is empty or `prefix` has a byte that no token can spell.
+        """
+        if not self._tokens:
+            raise ValueError("the session is empty: sync a prompt before generating")
+        if missing := self._tokenizer.unspellable(prefix):
+            raise ValueError(f"no token of the vocabulary spells {missing[:1]!r} of the prefix {prefix!r}")
+        self.epoch += 1
+        return Generation(
+            self,
+            self._tokenizer,
+            max_tokens=max_tokens,
+            stop=frozenset(stop),
+            prefix=prefix,
+            temperature=temperature,
+            seed=seed,
+            deadline=deadline,
+            cancel=cancel,
+        )
+
+    def logits(self) -> Logits:
+        """Logits after the last token, float32 [vocab_size]; the one forward that was put off is done first."""
+        if self._logits is None:
+            last = self._tokens[-1]
+            self._truncate(len(self._tokens) - 1)
+            self._forward([last], logits=1)
+        assert self._logits is not None
+        return self._logits
+
+    def append(self, token: int) -> None:
+        """Add `token`; its forward is put off. The forward of the one before is done."""
+        self.logits()
+        self._tokens.append(token)
+        self._logits = None
+
+    def trim(self, length: int) -> None:
+        """Keep the first `length` tokens. Raises ValueError if there are fewer."""
+        if not 0 <= length <= len(self._tokens):
+            raise ValueError(f"cannot trim to {length} tokens: the session holds {len(self._tokens)}")
+        self.epoch += 1
+        if length < len(self._tokens):
+            self._truncate(length)
+
+    def fork(self) -> Session:
+        """An independent session with the same tokens and cache; its totals start at 0."""
+        twin = Session(self._backend, self._tokenizer, self._pace)
+        twin._cache = self._cache.fork()
+        twin._tokens = self._tokens.copy()
+        twin._logits = self._logits
+        return twin
+
+    def _check(self, tokens: Sequence[int]) -> None:
+        if not tokens:
+            raise ValueError("no tokens to sync: a prompt has at least one")
+        if len(tokens) > self._backend.capacity:
+            raise CapacityError(
+                f"the prompt has {len(tokens)} tokens, the context holds {self._backend.capacity}"
+            )
+        size = self._backend.config.vocab_size
+        if not 0 <= min(tokens) <= max(tokens) < size:
+            raise ValueError(
+                f"token ids run from {min(tokens)} to {max(tokens)}, the vocabulary from 0 to {size - 1}"
+            )
+
+    def _truncate(self, length: int) -> None:
+        self._cache.trim(min(length, self._cache.length))
+        del self._tokens[length:]
+        self._logits = None
+
+    def _forward(self, tokens: Sequence[int], *, logits: int) -> None:
+        begin = time.perf_counter()
+        rows = self._backend.forward(tokens, self._cache, logits=logits)
+        self._pace.measured(len(tokens), time.perf_counter() - begin)
+        self._tokens.extend(tokens)
+        self._logits = rows[-1] if logits else None
+        self.computed += len(tokens)
