@@ -1,0 +1,150 @@
+"""Engine against llama.cpp on this machine's CPU, interleaved: `flash-lsp bench peers --cpu`.
+
+The peer is llama-cpp-python, built from source by this bench in an environment of its own under the user's cache
+folder (it asks pip for the source once; that is the network the user asks for with `--cpu`). The bundled checkpoint is
+written as GGUF twice: Q4_1, which holds exactly the same numbers, and pure Q4_0, llama.cpp's fastest format. Each
+figure of the peer is the best of its formats and of flash attention on and off.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PEER = "llama-cpp-python==0.3.36"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One thing to time: a request of the line protocol, and how many tokens its milliseconds cover."""
+
+    key: str
+    depth: int
+    request: dict[str, Any]
+    tokens: int
+
+
+def measurements() -> list[Measurement]:
+    def one_pass(key: str, depth: int, tokens: int, logits: int) -> Measurement:
+        return Measurement(
+            key, depth, {"op": "pass", "tokens": tokens, "logits": logits, "depth": depth}, tokens
+        )
+
+    return [
+        Measurement("decode_depth0", 0, {"op": "decode", "tokens": 64, "depth": 0}, 64),
+        one_pass("prefill128", 0, 128, 1),
+        one_pass("prefill512", 0, 512, 1),
+        Measurement("decode_depth1024", 1024, {"op": "decode", "tokens": 64, "depth": 1024}, 64),
+        *(one_pass(f"pass{m}", 1024, m, m) for m in (1, 2, 3, 4, 6, 8, 12, 16)),
+    ]
+
+
+def prepare(cache: Path, folder: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Path]]:
+    """Build the peer and its two model files under `cache` unless they are there: (its python, files by format)."""
+    python = cache / "llama-venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not is_ready(python):
+        say(f"building {PEER} from source (about ten minutes, once) ...")
+        venv.create(cache / "llama-venv", with_pip=True, clear=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        subprocess.run([*pip, "--no-binary", "llama-cpp-python", PEER], check=True)
+        subprocess.run([*pip, "gguf", "safetensors"], check=True)
+    files = {"Q4_1": cache / f"{folder.name}-q4_1.gguf", "Q4_0": cache / f"{folder.name}-q4_0.gguf"}
+    if not files["Q4_1"].exists():
+        say("writing the bundled checkpoint as GGUF ...")
+        partial = files["Q4_1"].with_suffix(".part")
+        subprocess.run([python, HERE / "to_gguf.py", folder, partial], check=True)
+        partial.rename(files["Q4_1"])
+    if not files["Q4_0"].exists():
+        with worker([python, HERE / "llama_worker.py"]) as ask:
+            partial = files["Q4_0"].with_suffix(".part")
+            ask(op="quantize", model=str(files["Q4_1"]), out=str(partial))
+            partial.rename(files["Q4_0"])
+    return python, files
+
+
+def is_ready(python: Path) -> bool:
+    if not python.exists():
+        return False
+    return subprocess.run([python, "-c", "import llama_cpp, gguf"], capture_output=True).returncode == 0
+
+
+@contextmanager
+def worker(command: Sequence[str | Path]) -> Iterator[Callable[..., dict[str, Any]]]:
+    """A process that speaks the line protocol; yields a function that asks it one request."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        pipe_in, pipe_out = process.stdin, process.stdout
+
+        def ask(**request: Any) -> dict[str, Any]:
+            pipe_in.write(json.dumps(request) + "\n")
+            pipe_in.flush()
+            line = pipe_out.readline()
+            if not line:
+                raise RuntimeError(f"{command[-1]} ended while it was asked {request['op']!r}")
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+
+        yield ask
+        pipe_in.close()
+
+
+def run(
+    folder: Path, cache: Path, *, threads: int = 2, rounds: int = 5, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Time both engines in turn, `rounds` times: {"ours_ms", "peer_ms", "peer_variant", "ratio_*", "spread_*"}.
+
+    Times are medians of the rounds in milliseconds; a ratio is peer / ours of the medians (above 1: ours is faster),
+    its spread the smallest and largest ratio of one round against the peer's best variant.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    python, files = prepare(cache, folder, say)
+    variants = [(kind, flash) for kind in files for flash in (False, True)]
+    with ExitStack() as stack:
+        ours = stack.enter_context(worker([sys.executable, "-m", "flash_lsp.bench.peers.flash_worker"]))
+        ours(op="load", model=str(folder), threads=threads)
+        peers: dict[str, Callable[..., dict[str, Any]]] = {}
+        for kind, flash in variants:
+            ask = stack.enter_context(worker([python, HERE / "llama_worker.py"]))
+            ask(op="load", model=str(files[kind]), threads=threads, flash=flash)
+            peers[f"{kind}{' flash attention' if flash else ''}"] = ask
+        everyone = {"ours": ours, **peers}
+        times: dict[str, dict[str, list[float]]] = {name: {} for name in everyone}
+        depth = -1
+        for wanted in measurements():
+            say(f"{wanted.key} ...")
+            if wanted.depth != depth:
+                depth = wanted.depth
+                for ask in everyone.values():
+                    ask(op="fill", depth=depth)
+            for ask in everyone.values():
+                ask(**wanted.request)
+            for _ in range(rounds):
+                for name, ask in everyone.items():
+                    times[name].setdefault(wanted.key, []).append(ask(**wanted.request)["ms"])
+    return summary(times)
+
+
+def summary(times: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
+    result: dict[str, Any] = {"ours_ms": {}, "peer_ms": {}, "peer_variant": {}, "tokens": {}}
+    for wanted in measurements():
+        ours = times["ours"][wanted.key]
+        best = min((n for n in times if n != "ours"), key=lambda n: statistics.median(times[n][wanted.key]))
+        peer = times[best][wanted.key]
+        result["ours_ms"][wanted.key] = statistics.median(ours)
+        result["peer_ms"][wanted.key] = statistics.median(peer)
+        result["peer_variant"][wanted.key] = best
+        result["tokens"][wanted.key] = wanted.tokens
+        result[f"ratio_{wanted.key}"] = statistics.median(peer) / statistics.median(ours)
+        pairs = [p / o for p, o in zip(peer, ours, strict=True)]
+        result[f"spread_{wanted.key}"] = [min(pairs), max(pairs)]
+    return result

@@ -1,0 +1,72 @@
+"""This engine's native backend behind the same line protocol as llama_worker.py (see there)."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flash_engine import Engine
+
+CONTEXT = 4096
+
+
+class Worker:
+    def load(self, model: str, threads: int) -> dict[str, Any]:
+        self.engine = Engine.load(Path(model), device="native", context=CONTEXT, threads=threads)
+        self.backend = self.engine.backend
+        self.cache = self.backend.new_cache()
+        self.random = np.random.default_rng(1)
+        return {}
+
+    def fill(self, depth: int) -> dict[str, Any]:
+        self.cache.trim(0)
+        for start in range(0, depth, 512):
+            self.backend.forward(self.draw(min(512, depth - start)), self.cache, logits=0)
+        return {}
+
+    def timed_pass(self, tokens: int, logits: int, depth: int) -> dict[str, Any]:
+        self.cache.trim(depth)
+        return {"ms": self.run(self.draw(tokens), logits)}
+
+    def decode(self, tokens: int, depth: int) -> dict[str, Any]:
+        self.cache.trim(depth)
+        return {"ms": sum(self.run([token], 1) for token in self.draw(tokens))}
+
+    def logits(self, tokens: list[int]) -> dict[str, Any]:
+        self.cache.trim(0)
+        row = self.backend.forward(tokens, self.cache, logits=1)[0]
+        top = np.argsort(-row)[:50]
+        return {"top": top.tolist(), "values": row[top].tolist()}
+
+    def draw(self, count: int) -> list[int]:
+        drawn: list[int] = self.random.integers(300, self.backend.config.vocab_size, count).tolist()
+        return drawn
+
+    def run(self, tokens: list[int], logits: int) -> float:
+        began = time.perf_counter()
+        self.backend.forward(tokens, self.cache, logits=logits)
+        return (time.perf_counter() - began) * 1e3
+
+
+def main() -> None:
+    worker = Worker()
+    operations: dict[str, Callable[..., dict[str, Any]]] = {
+        "load": worker.load,
+        "fill": worker.fill,
+        "pass": worker.timed_pass,
+        "decode": worker.decode,
+        "logits": worker.logits,
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        print(json.dumps(operations[request.pop("op")](**request)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
