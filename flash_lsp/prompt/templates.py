@@ -181,7 +181,7 @@ def resolve(family: str, tokenizer: Tokenizer) -> FimTemplate:
     entry = FAMILIES[family]
     if missing := _missing(entry, tokenizer):
         raise ModelError(
-            f"prompt template {family!r} needs the control token {missing[0]}, which the model's tokenizer.json"
+            f"prompt template {family!r} needs the control token {missing[0]}, which tokenizer.json"
             " lacks: choose another template"
         )
     stops = (tokenizer.special(name) for name in (*entry.stop, *_controls(entry)))

@@ -1,0 +1,204 @@
+"""One place in a text in, one suggestion out: the prompt, the engine, and where to stop. Knows nothing
+of LSP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from flash_engine import Cancelled, Engine, Session, Token
+from flash_lsp.filters.block import block_end
+from flash_lsp.filters.repetition import repeats
+from flash_lsp.prompt import templates
+from flash_lsp.prompt.builder import Prompt, build
+from flash_lsp.prompt.encoder import BlockEncoder
+from flash_lsp.prompt.window import PromptState
+
+PROMPT_TOKENS = 768
+"""Budget of a prompt while typing: what a CPU of two cores reads in one to three seconds."""
+
+TRAINED_TOKENS = 2048
+"""Budget of a prompt given as it is: the bundled model's longest training rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """What the model would write at the cursor, before any filter, and what it cost."""
+
+    text: str
+    finish: str
+    """line, block (complete), stop (the model's own end), repetition, length, deadline, cancelled,
+    capacity."""
+    tokens: int
+    """Tokens generated, those that spell held-back text included."""
+    logprob: float
+    """Mean natural log-probability of the tokens of `text`; 0 if there are none."""
+    first_ms: float
+    """From the call to the first character of `text`; 0 if there is none."""
+    total_ms: float
+    reused: int
+    """Prompt tokens found in the KV cache."""
+    computed: int
+    """Tokens put through the model: the rest of the prompt and what was generated."""
+    silence: str | None
+    """Why `text` is empty, where the engine's work was cut short before the first character; else None."""
+
+
+class Completer:
+    """Completes code with a loaded engine. Call `complete` on the engine's model thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        repository: str | None = None,
+        template: str | None = None,
+        budget: int = PROMPT_TOKENS,
+    ) -> None:
+        """repository: name for the prompt's repository header, none if None. template: of the table in
+        prompt/templates.py, by name, in place of the model's own. budget: tokens of a prompt while typing.
+
+        Raises ModelError if `template` is unknown or does not fit the model's tokenizer.
+        """
+        self.engine = engine
+        self.template = templates.choose(engine.name, engine.tokenizer, template)
+        self._repository = repository
+        self._budget = budget
+        self._encoder = BlockEncoder(engine.tokenizer)
+
+    def prompt(
+        self, path: str, prefix: str, suffix: str, *, state: PromptState | None = None, max_tokens: int
+    ) -> Prompt:
+        """The prompt that `complete` would use, with room for `max_tokens` after it."""
+        room = self.engine.backend.capacity - max_tokens
+        return build(
+            self.template,
+            self._encoder,
+            path,
+            prefix,
+            suffix,
+            budget=min(room, TRAINED_TOKENS - max_tokens if state is None else self._budget),
+            state=state,
+            repository=self._repository,
+        )
+
+    def complete(
+        self,
+        path: str,
+        prefix: str,
+        suffix: str,
+        *,
+        session: Session,
+        state: PromptState | None = None,
+        max_lines: int,
+        max_tokens: int,
+        deadline: float | None = None,
+        cancel: Event | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Suggestion:
+        """Complete between `prefix` and `suffix`, the whole texts of the file before and after the cursor.
+
+        path: of the file, relative to its workspace. session: whose KV cache is used and left at the
+        prompt and what was generated. state: of the document while it is edited; None: prefix and suffix
+        enter the prompt exactly as they are. max_lines: 1 stops at the line's end, more at the block's.
+        deadline: a time.monotonic() value. progress: called with the text so far when it has grown.
+        Raises CapacityError if the prompt's fixed parts do not fit the context.
+        """
+        started = time.perf_counter()
+        reused, computed = session.reused, session.computed
+        prompt = self.prompt(path, prefix, suffix, state=state, max_tokens=max_tokens)
+        output = _Output(prefix, prompt.held, max_lines)
+        first_ms = 0.0
+        try:
+            session.sync(prompt.tokens, cancel=cancel)
+        except Cancelled:
+            finish = "cancelled"
+        else:
+            generation = session.generate(
+                max_tokens=max_tokens + len(prompt.held),
+                stop=self.template.stop,
+                prefix=prompt.held,
+                deadline=deadline,
+                cancel=cancel,
+            )
+            for token in generation:
+                grown = output.add(token)
+                if grown and not first_ms:
+                    first_ms = _ms_since(started)
+                if grown and progress is not None:
+                    progress(output.text)
+                if output.finish or output.new_tokens >= max_tokens:
+                    break
+            finish = output.finish or generation.finish or "length"
+        return Suggestion(
+            text=output.text,
+            finish=finish,
+            tokens=len(output.ids),
+            logprob=output.logprob,
+            first_ms=first_ms,
+            total_ms=_ms_since(started),
+            reused=session.reused - reused,
+            computed=session.computed - computed,
+            silence=finish if not output.text and finish in _CUT_SHORT else None,
+        )
+
+
+_CUT_SHORT = {"cancelled", "deadline", "capacity"}
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1e3
+
+
+class _Output:
+    """The tokens so far as text: whole characters only, without the held bytes, up to where it is
+    complete."""
+
+    def __init__(self, prefix: str, held: bytes, max_lines: int) -> None:
+        self._prefix = prefix
+        self._held = len(held)
+        self._max_lines = max_lines
+        self._data = b""
+        self._scored: list[tuple[int, float]] = []
+        self.ids: list[int] = []
+        self.text = ""
+        self.finish: str | None = None
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens that reach past the held bytes."""
+        return len(self._scored)
+
+    @property
+    def logprob(self) -> float:
+        """Mean over the tokens of `text`."""
+        size = self._held + len(self.text.encode())
+        parts = [logprob for start, logprob in self._scored if start < size]
+        return sum(parts) / len(parts) if parts else 0.0
+
+    def add(self, token: Token) -> bool:
+        """Take the next token; whether the text has grown. Sets `finish` when the text is complete."""
+        self.ids.append(token.id)
+        start = len(self._data)
+        self._data += token.data
+        if len(self._data) > self._held:
+            self._scored.append((start, token.logprob))
+        text = _whole_characters(self._data[self._held :])
+        end = block_end(self._prefix, text, self._max_lines)
+        if end is not None:
+            text, self.finish = text[:end], "line" if self._max_lines == 1 else "block"
+        elif repeats(self.ids):
+            self.finish = "repetition"
+        grown = len(text) > len(self.text)
+        self.text = text
+        return grown
+
+
+def _whole_characters(data: bytes) -> str:
+    """`data` up to the first byte that does not belong to a complete UTF-8 character."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        return data[: error.start].decode()
