@@ -1,4 +1,4 @@
-"""Inference for code completion: int4 models, exact KV reuse, cancellable generation. Knows nothing of editors."""
+"""Inference for code completion: int4 models, exact KV reuse, cancellable generation."""
 
 from flash_engine.backend import Backend, KVCache, Logits
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix

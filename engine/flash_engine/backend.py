@@ -31,8 +31,8 @@ class KVCache(Protocol):
 class Backend(Protocol):
     """Computes a model. Used from one thread at a time (the engine's model thread).
 
-    Exactness: the logits of a token and its rows in the cache depend only on the tokens up to it, bit for bit;
-    not on how they were cut into passes, nor on what the cache held before a trim, nor on forks.
+    Exactness: the logits of a token and its rows in the cache depend only on the tokens up to it, bit for
+    bit; not on how they were cut into passes, nor on what the cache held before a trim, nor on forks.
     """
 
     @property

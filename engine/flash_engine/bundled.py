@@ -39,7 +39,7 @@ def locate(model: str | Path) -> Path:
 
 
 def tokenizer_folder(folder: Path) -> Path:
-    """Where the tokenizer of the model in `folder` lies: the bundled draft uses the main model's, then verified."""
+    """Where the tokenizer of the model in `folder` lies: the bundled draft uses the main model's."""
     if folder.parent != root() or (folder / "tokenizer.json").exists():
         return folder
     return locate(MAIN)

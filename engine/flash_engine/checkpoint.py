@@ -1,7 +1,8 @@
-"""A model folder: config.json and safetensors, memory-mapped; every tensor's type and shape is checked on opening.
+"""A model folder: config.json and memory-mapped safetensors; types and shapes are checked on opening.
 
-Format: https://huggingface.co/docs/safetensors (8 bytes of header length, JSON header, data) holding MLX's affine
-4-bit quantization: a matrix X is X.weight (uint32, eight 4-bit values each, lowest first), X.scales and X.biases.
+Format: https://huggingface.co/docs/safetensors (8 bytes of header length, JSON header, data) holding MLX's
+affine 4-bit quantization: a matrix X is X.weight (uint32, eight 4-bit values each, lowest first), X.scales
+and X.biases.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _AGAIN = "fetch the model again"
 
 @dataclass(frozen=True, slots=True)
 class QuantizedMatrix:
-    """An n x k matrix of 4-bit values: value = scale * q + bias, one scale and bias for each group along k."""
+    """An n x k matrix of 4-bit values: scale * q + bias, one scale and bias for each group along k."""
 
     weight: NDArray[np.uint32]
     """[n, k / 8]; the lowest 4 bits are the first value."""
@@ -73,7 +74,7 @@ class Checkpoint:
         return values
 
     def quantized(self, name: str) -> QuantizedMatrix:
-        """The matrix `name`, as in `model.layers.0.mlp.up_proj`, memory-mapped; scales and biases are finite."""
+        """The matrix `name` (`model.layers.0.mlp.up_proj`), memory-mapped; scales and biases are finite."""
         matrix = QuantizedMatrix(*(self.tensor(f"{name}.{part}") for part in ("weight", "scales", "biases")))
         self._check_finite(f"{name}.scales", matrix.scales)
         self._check_finite(f"{name}.biases", matrix.biases)
@@ -93,7 +94,8 @@ class Checkpoint:
             values = self.tensor(name)
             if values.shape != shape:
                 raise ModelError(
-                    f"{self._files[name]}: tensor {name} has shape {list(values.shape)}, config.json means {list(shape)}"
+                    f"{self._files[name]}: tensor {name} has shape {list(values.shape)}, "
+                    f"by config.json it should have {list(shape)}"
                 )
             if dtype is not None and values.dtype != dtype:
                 raise ModelError(

@@ -110,7 +110,7 @@ def _quantization(raw: dict[str, Any] | None, path: Path) -> Quantization | None
         raise ModelError(f"{path}: quantization mode {mode!r} is not supported (supported: affine)")
     if (raw.get("bits"), raw.get("group_size")) not in {(4, 32), (4, 64)}:
         raise ModelError(
-            f"{path}: quantization {raw.get('bits')} bit in groups of {raw.get('group_size')} is not supported "
-            "(supported: 4 bit in groups of 32 or 64)"
+            f"{path}: quantization {raw.get('bits')} bit in groups of {raw.get('group_size')} "
+            "is not supported (supported: 4 bit in groups of 32 or 64)"
         )
     return Quantization(bits=raw["bits"], group_size=raw["group_size"])

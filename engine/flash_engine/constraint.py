@@ -1,8 +1,8 @@
-"""Byte-prefix constraint (token healing): which tokens may come next so that the text starts with given bytes.
+"""Byte-prefix constraint (token healing): the tokens that may come next so that the text starts as given.
 
 A half-typed word is kept out of the prompt and enforced here instead, so that the model reads only whole
-pre-tokens (M. Lundberg, "The art of prompt design: token healing", 2023; reference rule for greedy decoding: a
-token may extend the remaining bytes or be a prefix of them).
+pre-tokens (M. Lundberg, "The art of prompt design: token healing", 2023; reference rule for greedy decoding:
+a token may extend the remaining bytes or be a prefix of them).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SortedVocabulary:
         self._ids = np.array([token for _, token in order], dtype=np.int32)
 
     def allowed(self, remainder: bytes) -> NDArray[np.int32]:
-        """Ids, ascending, whose bytes start with `remainder` (at least one byte) or are a non-empty prefix of it."""
+        """Ids, ascending, whose bytes start with `remainder` (not empty) or are a non-empty prefix of it."""
         if not remainder:
             raise ValueError("the remainder is empty: nothing constrains the next token")
         size = len(remainder)

@@ -24,7 +24,7 @@ DEFAULT_CONTEXT = 4096
 """Tokens of context unless asked for or the model has fewer positions."""
 
 Progress = Callable[[str, float], None]
-"""Called with the name of a loading stage as it begins and the share of the loading done before it, 0 to 1."""
+"""Called as a stage of the loading begins: its name, and the share of the loading done before it, 0 to 1."""
 
 
 class Engine:
@@ -62,9 +62,10 @@ class Engine:
     ) -> Self:
         """Load a bundled model by its name, or a folder with config.json, safetensors and tokenizer.json.
 
-        device: auto (Metal, else CUDA, else native), native, mlx or reference. context: tokens a session can hold.
-        threads: of the native backend; default: the machine's cores. Raises ModelError (no such model, a missing,
-        damaged or altered file, a wrong tensor), DeviceError, CapacityError (context beyond the model's positions).
+        device: auto (Metal, else CUDA, else native), native, mlx or reference. context: tokens a session can
+        hold. threads: of the native backend; default: the machine's cores. Raises ModelError (no such model; a
+        file missing, damaged or altered; a wrong tensor), DeviceError, CapacityError (context beyond the model's
+        positions).
         """
         report = progress or (lambda stage, share: None)
         report("checking files", 0.0)
@@ -75,8 +76,8 @@ class Engine:
         tokenizer = Tokenizer.from_folder(bundled.tokenizer_folder(folder))
         if tokenizer.vocab_size > checkpoint.config.vocab_size:
             raise ModelError(
-                f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model {checkpoint.config.vocab_size}: "
-                "they are not of the same model"
+                f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model "
+                f"{checkpoint.config.vocab_size}: they are not of the same model"
             )
         report("loading weights", 0.6)
         backend = backends.load(device, checkpoint, capacity=capacity, threads=threads)
@@ -136,7 +137,7 @@ def _load_draft(
     checkpoint = Checkpoint(bundled.locate(draft))
     if checkpoint.config.vocab_size != main.vocab_size:
         raise ModelError(
-            f"{checkpoint.folder}: a draft with {checkpoint.config.vocab_size} tokens does not fit a model with "
-            f"{main.vocab_size}: choose one with the same tokenizer"
+            f"{checkpoint.folder}: a draft with {checkpoint.config.vocab_size} tokens does not fit a model "
+            f"with {main.vocab_size}: choose one with the same tokenizer"
         )
     return backends.load(device, checkpoint, capacity=capacity, threads=threads)

@@ -26,8 +26,8 @@ class Token:
 
     id: int
     logprob: float
-    """Natural log of its probability at temperature 1: among the tokens that the byte prefix allowed while there
-    was some of it left, else among the whole vocabulary."""
+    """Natural log of its probability at temperature 1: among the tokens that the byte prefix allowed while
+    there was some of it left, else among the whole vocabulary."""
     data: bytes
     """Its bytes; may begin or end within a UTF-8 character."""
 
@@ -36,8 +36,9 @@ class Generation(Iterator[Token]):
     """Iterates over generated tokens; made by Session.generate.
 
     A token's own forward is done only when the next one is asked for, so a generation can be dropped at any
-    time: what it yielded is in the session. At each step, in this order: the token limit and the context's end,
-    the cancel event, then, if a forward is due, the deadline. A stop or control token ends it and is not yielded.
+    time: what it yielded is in the session. At each step, in this order: the token limit and the context's
+    end, the cancel event, then, if a forward is due, the deadline. A stop or control token ends it and is not
+    yielded.
     """
 
     finish: Finish | None
@@ -104,4 +105,4 @@ class Generation(Iterator[Token]):
         allowed = self._tokenizer.allowed(self._remainder) if self._remainder else None
         if self._temperature > 0:
             return sampling.sample(logits, allowed, self._temperature, self._rng)
-        return sampling.argmax_logprob(logits, allowed)
+        return sampling.greedy(logits, allowed)

@@ -18,7 +18,7 @@ class Pace:
 
     @property
     def chunk(self) -> int:
-        """Tokens that take about CHUNK_SECONDS, a multiple of 8, at least 8; 8 before anything was measured."""
+        """Tokens that take about CHUNK_SECONDS: a multiple of 8; 8 before anything was measured."""
         if self._seconds_per_token is None:
             return _STEP
         tokens = min(int(CHUNK_SECONDS / self._seconds_per_token), _LARGEST)

@@ -1,4 +1,4 @@
-"""One KV lineage: which tokens the cache holds, brought to a wanted prompt with as little work as possible."""
+"""One KV lineage: the tokens in a cache, brought to a wanted prompt with as little work as possible."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class Session:
         return self._logits is not None
 
     def sync(self, tokens: Sequence[int], *, cancel: threading.Event | None = None) -> int:
-        """Make the cache hold exactly `tokens`, the logits after the last one ready; return how many were computed.
+        """Make the cache hold exactly `tokens`, their last logits ready; return how many were computed.
 
-        The longest common prefix is kept, the rest computed in chunks of about 20 ms, `cancel` looked at before
-        each. Raises Cancelled (the session then holds a shorter prefix of `tokens`, still valid), and, before
-        anything is changed, CapacityError or ValueError (no tokens, or an id outside the vocabulary).
+        The longest common prefix is kept, the rest computed in chunks of about 20 ms, `cancel` looked at
+        before each. Raises Cancelled (the session then holds a shorter prefix of `tokens`, still valid), and,
+        before anything is changed, CapacityError or ValueError (no tokens, or an id outside the vocabulary).
         """
         self._check(tokens)
         self.epoch += 1
@@ -92,9 +92,10 @@ class Session:
         """Generate from the end of `tokens`: an iterator of tokens, each computed when it is asked for.
 
         max_tokens: most tokens to yield. stop: ids that end the generation, as every control token does.
-        prefix: bytes that the generated text has to start with (constraint.py). temperature: 0 is greedy; else the
-        draws depend on `seed` (None: on chance). deadline: a time.monotonic() value after which no forward starts.
-        Raises ValueError if the session is empty or `prefix` has a byte that no token can spell.
+        prefix: bytes that the generated text has to start with (constraint.py). temperature: 0 is greedy;
+        else the draws depend on `seed` (None: on chance). deadline: a time.monotonic() value after which no
+        forward starts. Raises ValueError if the session is empty or `prefix` has a byte that no token can
+        spell.
         """
         if not self._tokens:
             raise ValueError("the session is empty: sync a prompt before generating")
@@ -114,7 +115,7 @@ class Session:
         )
 
     def logits(self) -> Logits:
-        """Logits after the last token, float32 [vocab_size]; the one forward that was put off is done first."""
+        """Logits after the last token, float32 [vocab_size]; does the forward that was put off, if any."""
         if self._logits is None:
             last = self._tokens[-1]
             self._truncate(len(self._tokens) - 1)

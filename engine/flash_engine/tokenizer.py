@@ -30,8 +30,8 @@ _TAIL = 24
 class Tokenizer:
     """A byte-level BPE tokenizer (the `tokenizers` library) without its control tokens.
 
-    A character that the vocabulary cannot spell (a lone surrogate; in some vocabularies, a few ASCII controls)
-    is encoded as U+FFFD rather than dropped, so that text and tokens stay in step.
+    A character that the vocabulary cannot spell (a lone surrogate; in some vocabularies, a few ASCII
+    controls) is encoded as U+FFFD rather than dropped, so that text and tokens stay in step.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
@@ -97,8 +97,9 @@ class Tokenizer:
 
         For any continuation c, encode(kept) is a prefix of encode(kept + held + c). Held is the text from the
         last boundary of the pre-tokenizer that no continuation can move: a half-typed word with its leading
-        space, trailing whitespace, a run of punctuation. Costs O(tail): only the end of the text is read, from a
-        place where a non-space meets a space, which is a boundary in every byte-level BPE pattern known.
+        space, trailing whitespace, a run of punctuation. Costs O(tail): only the end of the text is read,
+        from a place where a non-space meets a space, which is a boundary in every byte-level BPE pattern
+        known.
         """
         start = _word_start(text, len(text) - _TAIL)
         tail = self._spelled(text[start:])
@@ -127,7 +128,7 @@ class Tokenizer:
 
 
 def _word_start(text: str, before: int) -> int:
-    """The last place at or before offset `before` where a visible ASCII character is followed by a space; else 0."""
+    """The last place up to offset `before` where a space follows a visible ASCII character; else 0."""
     space = text.rfind(" ", 0, max(before, 0) + 1)
     while space > 0 and not "!" <= text[space - 1] <= "~":
         space = text.rfind(" ", 0, space)

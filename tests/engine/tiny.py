@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from flash_engine.checkpoint import matrix_shapes, vector_shapes
-from flash_engine.config import ModelConfig
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+
+from flash_engine.checkpoint import matrix_shapes, vector_shapes
+from flash_engine.config import ModelConfig
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""The model in plain MLX operations: the path to GPUs until fused kernels exist, and a second opinion on CPUs.
+"""The model in plain MLX operations: the path to GPUs until fused kernels exist; on CPUs, a second opinion.
 
-Exactness by fixed shapes: every pass is cut into tiles of eight positions, [8 i, 8 i + 8), always padded to eight
-rows at the row that the position belongs to, and attention reads a number of cache rows that depends on the tile
-alone. So what is computed for a position never depends on how the tokens before it came into the cache.
+Exactness by fixed shapes: every pass is cut into tiles of eight positions, [8 i, 8 i + 8), always padded to
+eight rows at the row that the position belongs to, and attention reads a number of cache rows that depends on
+the tile alone. So what is computed for a position never depends on how the tokens before it came into the
+cache.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Self
 
 import mlx.core as mx
@@ -66,18 +68,20 @@ class MlxCache:
 
 
 class MlxBackend:
-    """A llama over mx.quantized_matmul. float16 activations on a GPU, float32 on a CPU, where MLX's 16-bit products
-    are 40 times slower."""
+    """A llama over mx.quantized_matmul. float16 activations on a GPU, float32 on a CPU, where MLX's 16-bit
+    products are 40 times slower."""
 
     def __init__(self, config: ModelConfig, capacity: int, weights: dict[str, mx.array]) -> None:
         self.config = config
         self.capacity = capacity
         self._weights = weights
+        assert config.quantization is not None
+        self._group = config.quantization.group_size
         self._dtype = weights["model.norm.weight"].dtype
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Self:
-        """Weights stay int4 as shipped; scales, biases and norms take the activations' type. MLX has its own threads."""
+        """Weights stay int4 as shipped; scales, biases and norms take the activations' type."""
         config = checkpoint.config
         dtype = mx.float16 if mx.default_device().type == mx.DeviceType.gpu else mx.float32
         weights = {name: mx.array(checkpoint.vector(name)).astype(dtype) for name in vector_shapes(config)}
@@ -91,7 +95,7 @@ class MlxBackend:
 
     @property
     def name(self) -> str:
-        return f"mlx {mx.__version__} ({mx.default_device().type.name})"
+        return f"mlx {version('mlx')} ({mx.default_device().type.name})"
 
     def new_cache(self) -> MlxCache:
         return MlxCache(self.config, _round_up(self.capacity, _BLOCK))
@@ -118,7 +122,7 @@ class MlxBackend:
         return np.array(mx.concatenate(rows).astype(mx.float32))
 
     def _tile(self, tokens: Sequence[int], cache: MlxCache) -> mx.array:
-        """Hidden states [TILE, hidden_size] of the tile that `cache.length` is in; valid in the rows of `tokens`."""
+        """Hidden states [TILE, hidden_size] of the tile at `cache.length`, valid where `tokens` are."""
         first = cache.length // TILE * TILE
         rows = slice(cache.length - first, cache.length - first + len(tokens))
         padded = np.zeros(TILE, np.int32)
@@ -177,21 +181,18 @@ class MlxBackend:
         return self._linear(name, self._norm("model.norm", hidden))
 
     def _linear(self, name: str, x: mx.array) -> mx.array:
-        result = mx.quantized_matmul(x, *self._matrix(name), transpose=True, **self._layout)
+        weight, scales, biases = self._matrix(name)
+        result = mx.quantized_matmul(x, weight, scales, biases, group_size=self._group, bits=4)
         bias = self._weights.get(f"{name}.bias")
         return result if bias is None else result + bias
 
     def _embed(self, tokens: mx.array) -> mx.array:
-        return mx.dequantize(*(part[tokens] for part in self._matrix("model.embed_tokens")), **self._layout)
+        weight, scales, biases = self._matrix("model.embed_tokens")
+        return mx.dequantize(weight[tokens], scales[tokens], biases[tokens], group_size=self._group, bits=4)
 
     def _matrix(self, name: str) -> tuple[mx.array, mx.array, mx.array]:
         weights = self._weights
         return weights[f"{name}.weight"], weights[f"{name}.scales"], weights[f"{name}.biases"]
-
-    @property
-    def _layout(self) -> dict[str, int]:
-        assert self.config.quantization is not None
-        return {"group_size": self.config.quantization.group_size, "bits": self.config.quantization.bits}
 
 
 def _round_up(number: int, multiple: int) -> int:

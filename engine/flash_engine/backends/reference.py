@@ -1,4 +1,4 @@
-"""The model in numpy float64, one token at a time: slow and obvious, what the other backends are compared with."""
+"""The model in numpy float64, one token at a time: slow, obvious, and what the others are compared with."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ class ReferenceCache:
 class ReferenceBackend:
     """A llama (RMSNorm, rotary embedding with half-split pairs, grouped-query attention, SwiGLU) in float64.
 
-    The KV cache goes through int8 as in the other backends: scale = amax / 127 for each token and head in float32,
-    rounded to the nearest even integer; attention reads the rounded values, also those of the token itself.
+    The KV cache goes through int8 as in the other backends: scale = amax / 127 for each token and head in
+    float32, rounded to the nearest even integer; attention reads the rounded values, also those of the token
+    itself.
     """
 
     def __init__(self, config: ModelConfig, capacity: int, weights: dict[str, Array]) -> None:
@@ -115,10 +116,13 @@ class ReferenceBackend:
         return self._linear(f"{prefix}.down_proj", gate / (1 + np.exp(-gate)) * up)
 
     def _linear(self, name: str, x: Array) -> Array:
-        return self._weights[f"{name}.weight"] @ x + self._weights.get(f"{name}.bias", 0.0)
+        result: Array = self._weights[f"{name}.weight"] @ x
+        bias = self._weights.get(f"{name}.bias")
+        return result if bias is None else result + bias
 
     def _norm(self, name: str, x: Array) -> Array:
-        return self._weights[f"{name}.weight"] * x / np.sqrt(np.mean(x * x) + self.config.rms_norm_eps)
+        normal: Array = x / np.sqrt(np.mean(x * x) + self.config.rms_norm_eps)
+        return self._weights[f"{name}.weight"] * normal
 
     def _rotate(self, heads: Array, position: int) -> Array:
         """Rotary embedding (Su et al. 2021) of [heads, head_dim]; pairs are (i, i + head_dim / 2)."""
@@ -132,6 +136,6 @@ class ReferenceBackend:
 
 def through_int8(rows: Array) -> Array:
     """`rows` [heads, head_dim] quantized to int8, one float32 scale a row, and dequantized."""
-    scales = (np.abs(rows).max(axis=1, keepdims=True) / 127).astype(np.float32).astype(np.float64)
-    quantized = np.rint(np.divide(rows, scales, out=np.zeros_like(rows), where=scales > 0))
+    scales: Array = (np.abs(rows).max(axis=1, keepdims=True) / 127).astype(np.float32).astype(np.float64)
+    quantized: Array = np.rint(np.divide(rows, scales, out=np.zeros_like(rows), where=scales > 0))
     return quantized * scales
