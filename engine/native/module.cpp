@@ -1,2 +1,126 @@
+// Python bindings: flash_engine._native.
 #include <nanobind/nanobind.h>
-NB_MODULE(_native, m) { m.doc() = "int4 kernels for CPUs"; }
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
+#include <nanobind/stl/vector.h>
+
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "cpu.h"
+#include "model.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace flash {
+namespace {
+
+template <class T, int Dimensions>
+using Array = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+
+void fill(Matrix& matrix, int block, int step, Array<std::uint32_t, 2> weight, Array<std::uint16_t, 2> scales,
+          Array<std::uint16_t, 2> biases) {
+  const int rows = static_cast<int>(weight.shape(0));
+  const std::size_t groups = matrix.k() / matrix.group();
+  if (weight.shape(1) != static_cast<std::size_t>(matrix.k()) / 8 || scales.shape(0) != weight.shape(0) ||
+      biases.shape(0) != weight.shape(0) || scales.shape(1) != groups || biases.shape(1) != groups)
+    throw std::invalid_argument("weight, scales and biases do not fit the matrix");
+  if (block < 0 || step < 1 || block + (rows + kLanes - 1) / kLanes * step - (step - 1) > matrix.blocks())
+    throw std::invalid_argument("more rows than the matrix has");
+  matrix.fill(block, step, rows, weight.data(), scales.data(), biases.data());
+}
+
+nb::ndarray<nb::numpy, float, nb::ndim<2>> forward(Model& model, const std::vector<std::int32_t>& tokens,
+                                                   KvCache& cache, int wanted) {
+  const std::int64_t stride = model.logits_stride();
+  auto* data = new float[static_cast<std::size_t>(wanted > 0 ? wanted : 1) * stride];
+  const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  {
+    const nb::gil_scoped_release released;
+    model.forward(tokens, cache, wanted, data);
+  }
+  const std::size_t shape[2] = {static_cast<std::size_t>(wanted), static_cast<std::size_t>(model.vocabulary())};
+  const std::int64_t strides[2] = {stride, 1};
+  return {data, 2, shape, owner, strides};
+}
+
+// Index of the first largest of n logits and its log-probability among them.
+std::pair<int, float> argmax(const float* logits, std::size_t size) {
+  if (size == 0) throw std::invalid_argument("no token to choose from");
+  int best = 0;
+  float total = 0;
+  kernels_for("").log_sum_exp(logits, static_cast<int>(size), &best, &total);
+  return {best, logits[best] - total};
+}
+
+std::pair<int, float> argmax_logprob(Array<float, 1> logits, std::optional<Array<std::int32_t, 1>> allowed) {
+  if (!allowed) return argmax(logits.data(), logits.shape(0));
+  const std::size_t size = allowed->shape(0);
+  std::vector<float> chosen(size);
+  for (std::size_t i = 0; i < size; ++i) {
+    const std::int32_t id = allowed->data()[i];
+    if (id < 0 || static_cast<std::size_t>(id) >= logits.shape(0))
+      throw std::invalid_argument("token " + std::to_string(id) + " is outside the logits");
+    chosen[i] = logits.data()[id];
+  }
+  const auto [best, logprob] = argmax(chosen.data(), size);
+  return {allowed->data()[best], logprob};
+}
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.doc() = "The int4 engine for CPUs: see flash_engine.backends.native.";
+
+  m.def("supported_isas", &supported_isas);
+  m.def("argmax_logprob", &argmax_logprob, "logits"_a, "allowed"_a.none() = nb::none(),
+        "The most likely id (the first of equals) of float32 logits [n], or of the int32 ids `allowed`, and its "
+        "log-probability among them.");
+
+  nb::class_<Matrix>(m, "Matrix")
+      .def(nb::init<int, int, int>(), "rows"_a, "k"_a, "group"_a)
+      .def("fill", &fill, "block"_a, "step"_a, "weight"_a, "scales"_a, "biases"_a)
+      .def_prop_ro("bytes", &Matrix::bytes);
+
+  nb::class_<KvCache>(m, "KVCache")
+      .def_prop_ro("length", &KvCache::length)
+      .def_prop_ro("bytes", &KvCache::bytes)
+      .def("trim", &KvCache::trim, "length"_a)
+      .def("fork", &KvCache::fork);
+
+  nb::class_<AttentionShape>(m, "AttentionShape")
+      .def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
+
+  nb::class_<Layer>(m, "Layer")
+      .def(nb::init<std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>,
+                    std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
+                    std::shared_ptr<const Matrix>, std::shared_ptr<const Matrix>>(),
+           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "output"_a, "output_bias"_a,
+           "feed_forward_norm"_a, "gate_up"_a, "down"_a);
+
+  nb::class_<Model>(m, "Model")
+      .def("__init__",
+           [](Model* self, const AttentionShape& shape, float epsilon, std::shared_ptr<const Matrix> embedding,
+              std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
+              std::vector<float> cosines, std::vector<float> sines, const std::string& isa, int threads) {
+             Weights weights{std::move(embedding), std::move(layers), std::move(norm),
+                             std::move(head),      std::move(cosines), std::move(sines)};
+             new (self) Model(shape, epsilon, std::move(weights), kernels_for(isa), threads);
+           },
+           nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "layers"_a, "norm"_a, "head"_a, "cosines"_a,
+           "sines"_a, "isa"_a, "threads"_a)
+      .def_prop_ro("isa", &Model::isa)
+      .def_prop_ro("threads", &Model::threads)
+      .def_prop_ro("capacity", &Model::capacity)
+      .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
+      .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a);
+}
+
+}  // namespace flash

@@ -1,0 +1,71 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+def supported_isas() -> list[str]: ...
+def argmax_logprob(
+    logits: NDArray[np.float32], allowed: NDArray[np.int32] | None = None
+) -> tuple[int, float]: ...
+
+class Matrix:
+    def __init__(self, rows: int, k: int, group: int) -> None: ...
+    def fill(
+        self,
+        block: int,
+        step: int,
+        weight: NDArray[np.uint32],
+        scales: NDArray[np.uint16],
+        biases: NDArray[np.uint16],
+    ) -> None: ...
+    @property
+    def bytes(self) -> int: ...
+
+class KVCache:
+    @property
+    def length(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def trim(self, length: int) -> None: ...
+    def fork(self) -> KVCache: ...
+
+class AttentionShape:
+    def __init__(self, heads: int, kv_heads: int, head_dim: int) -> None: ...
+
+class Layer:
+    def __init__(
+        self,
+        *,
+        attention_norm: Sequence[float],
+        qkv: Matrix,
+        qkv_bias: Sequence[float],
+        output: Matrix,
+        output_bias: Sequence[float],
+        feed_forward_norm: Sequence[float],
+        gate_up: Matrix,
+        down: Matrix,
+    ) -> None: ...
+
+class Model:
+    def __init__(
+        self,
+        *,
+        shape: AttentionShape,
+        epsilon: float,
+        embedding: Matrix,
+        layers: Sequence[Layer],
+        norm: Sequence[float],
+        head: Matrix,
+        cosines: Sequence[float],
+        sines: Sequence[float],
+        isa: str,
+        threads: int,
+    ) -> None: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+    def new_cache(self) -> KVCache: ...
+    def forward(self, tokens: Sequence[int], cache: KVCache, wanted: int) -> NDArray[np.float32]: ...

@@ -1,0 +1,160 @@
+"""The native backend: int4 weights, int8 activations and int8 KV cache in C++ (engine/native), on the CPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from flash_engine import _native
+from flash_engine.backend import KVCache, Logits
+from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
+from flash_engine.config import ModelConfig
+from flash_engine.errors import CapacityError, DeviceError, ModelError
+
+ISA_VARIABLE = "FLASH_ISA"
+"""Environment variable that forces an instruction set: one of `_native.supported_isas()`."""
+
+_BLOCK = 16
+_MOST_THREADS = 8
+_ISA_NAMES = {
+    "scalar": "plain C++",
+    "avx2": "AVX2",
+    "avxvnni": "AVX-VNNI",
+    "avx512vnni": "AVX-512 VNNI",
+    "amx": "AMX int8",
+}
+
+
+class NativeBackend:
+    """Every instruction set, number of threads and way to cut tokens into passes gives the same logits."""
+
+    def __init__(self, config: ModelConfig, model: _native.Model) -> None:
+        self.config = config
+        self._model = model
+
+    @classmethod
+    def load(cls, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Self:
+        """Repack the weights for the kernels: 4.5 bits a weight are resident afterwards, the files are not.
+
+        threads: default one a physical core, at most 8. Raises DeviceError for an instruction set in FLASH_ISA
+        that this machine lacks, ModelError for a shape that the kernels do not know.
+        """
+        config = checkpoint.config
+        isa = os.environ.get(ISA_VARIABLE, "")
+        if isa and isa not in _native.supported_isas():
+            raise DeviceError(
+                f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
+            )
+        try:
+            embedding = _stack(checkpoint, "model.embed_tokens")
+            cosines, sines = rope_table(config, capacity)
+            model = _native.Model(
+                shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
+                epsilon=config.rms_norm_eps,
+                embedding=embedding,
+                layers=[_layer(checkpoint, f"model.layers.{i}") for i in range(config.num_layers)],
+                norm=checkpoint.vector("model.norm.weight").tolist(),
+                head=embedding if config.tie_embeddings else _stack(checkpoint, "lm_head"),
+                cosines=cosines.ravel().tolist(),
+                sines=sines.ravel().tolist(),
+                isa=isa,
+                threads=default_threads() if threads is None else threads,
+            )
+        except ValueError as error:
+            raise ModelError(
+                f"{checkpoint.folder}: the native backend cannot run this model: {error}"
+            ) from None
+        return cls(config, model)
+
+    @property
+    def name(self) -> str:
+        count = self._model.threads
+        return f"native ({_ISA_NAMES[self._model.isa]}, {count} thread{'s' if count > 1 else ''})"
+
+    @property
+    def capacity(self) -> int:
+        return self._model.capacity
+
+    def new_cache(self) -> _native.KVCache:
+        return self._model.new_cache()
+
+    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+        assert isinstance(cache, _native.KVCache)
+        if cache.length + len(tokens) > self.capacity:
+            raise CapacityError(
+                f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
+            )
+        return self._model.forward(tokens, cache, logits)
+
+
+def default_threads() -> int:
+    """One a physical core that this process may use, at most 8: more would wait for memory."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or 1, available, _MOST_THREADS))
+
+
+def rope_table(config: ModelConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, head_dim / 2]."""
+    half = config.head_dim // 2
+    frequencies = config.rope_theta ** (-np.arange(half) / half)
+    angles = np.outer(np.arange(positions) / config.rope_factor, frequencies)
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
+def _layer(checkpoint: Checkpoint, prefix: str) -> _native.Layer:
+    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
+    qkv = [f"{attention}.{part}_proj" for part in "qkv"]
+    return _native.Layer(
+        attention_norm=checkpoint.vector(f"{prefix}.input_layernorm.weight").tolist(),
+        qkv=_stack(checkpoint, *qkv),
+        qkv_bias=[value for name in qkv for value in _bias(checkpoint, name)],
+        output=_stack(checkpoint, f"{attention}.o_proj"),
+        output_bias=_bias(checkpoint, f"{attention}.o_proj"),
+        feed_forward_norm=checkpoint.vector(f"{prefix}.post_attention_layernorm.weight").tolist(),
+        gate_up=_interleave(checkpoint, f"{mlp}.gate_proj", f"{mlp}.up_proj"),
+        down=_stack(checkpoint, f"{mlp}.down_proj"),
+    )
+
+
+def _bias(checkpoint: Checkpoint, name: str) -> list[float]:
+    if checkpoint.config.attention_bias:
+        return checkpoint.vector(f"{name}.bias").tolist()
+    return [0.0] * len(checkpoint.quantized(name).scales)
+
+
+def _stack(checkpoint: Checkpoint, *names: str) -> _native.Matrix:
+    """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
+    parts = [checkpoint.quantized(name) for name in names]
+    matrix = _matrix(parts)
+    block = 0
+    for part in parts:
+        _fill(matrix, part, block=block, step=1)
+        block += len(part.scales) // _BLOCK
+    return matrix
+
+
+def _interleave(checkpoint: Checkpoint, *names: str) -> _native.Matrix:
+    """16 rows of each matrix in turn."""
+    parts = [checkpoint.quantized(name) for name in names]
+    matrix = _matrix(parts)
+    for index, part in enumerate(parts):
+        _fill(matrix, part, block=index, step=len(parts))
+    return matrix
+
+
+def _matrix(parts: Sequence[QuantizedMatrix]) -> _native.Matrix:
+    first = parts[0]
+    columns = 8 * first.weight.shape[1]
+    return _native.Matrix(sum(len(part.scales) for part in parts), columns, columns // first.scales.shape[1])
+
+
+def _fill(matrix: _native.Matrix, part: QuantizedMatrix, *, block: int, step: int) -> None:
+    weight, scales, biases = (
+        np.require(array, requirements="CA") for array in (part.weight, part.scales, part.biases)
+    )
+    matrix.fill(block, step, weight, scales.view(np.uint16), biases.view(np.uint16))

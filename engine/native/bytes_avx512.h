@@ -1,0 +1,31 @@
+// The 512-bit register operations that dots_vnni.h asks for.
+#pragma once
+
+#include <cstring>
+
+#include "lanes_avx512.h"
+
+namespace {
+
+using Bytes = __m512i;
+constexpr int kParts = 1;
+constexpr int kTokenTile = 8;
+
+inline Bytes& part(I& a, int) { return a; }
+inline Bytes zero_bytes() { return _mm512_setzero_si512(); }
+inline Bytes load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+inline Bytes splat_word(const void* p) {
+  std::int32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return _mm512_set1_epi32(word);
+}
+inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Bytes signed_bytes) {
+  return _mm512_dpbusd_epi32(acc, unsigned_bytes, signed_bytes);
+}
+inline Bytes low_nibbles(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
+inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm512_srli_epi16(a, 4)); }
+inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm512_add_epi32(_mm512_slli_epi32(a, 7), b); }
+inline I shift_right_7(I a) { return _mm512_srli_epi32(a, 7); }
+inline I low_7(I a) { return _mm512_and_si512(a, _mm512_set1_epi32(127)); }
+
+}  // namespace

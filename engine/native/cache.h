@@ -1,0 +1,40 @@
+// The int8 keys and values of one sequence of tokens.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+#include "matrix.h"
+
+namespace flash {
+
+class KvCache {
+ public:
+  KvCache(int layers, int kv_heads, int head_dim);
+
+  int length() const { return length_; }
+  std::size_t bytes() const { return blocks_.size() * block_bytes(); }
+
+  // Keeps the first `length` positions. Throws std::invalid_argument if there are fewer.
+  void trim(int length);
+  // An independent cache with the same content; blocks are copied when one of the two writes to them.
+  std::unique_ptr<KvCache> fork() const;
+
+  // Makes the positions length() .. length-1 writable; they count only after set_length(length).
+  void prepare(int length);
+  void set_length(int length) { length_ = length; }
+  KvBlock block(int layer, int kv_head, int index) const;
+
+ private:
+  std::size_t part_bytes() const;
+  std::size_t block_bytes() const { return part_bytes() * layers_ * kv_heads_; }
+
+  int layers_;
+  int kv_heads_;
+  int head_dim_;
+  int length_ = 0;
+  std::vector<std::shared_ptr<std::uint8_t>> blocks_;
+};
+
+}  // namespace flash

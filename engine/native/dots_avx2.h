@@ -1,0 +1,110 @@
+// dots_scalar.h with AVX2: vpmaddubsw. Its 16-bit sums of products of a nibble and a quant hold eight pairs
+// (8 * 2 * 15 * 127 < 2^15) before they are widened.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "lanes_avx2.h"
+
+namespace {
+
+constexpr int kTokenTile = 4;
+
+inline __m256i load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m256i splat_word(const void* p) {
+  std::int32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+// Eight rows: bytes `w` of each 64.
+template <int T>
+inline void weight_dots_half(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride,
+                             __m256i (&out)[T]) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
+  for (int quarter = 0; quarter < pairs; quarter += 4) {
+    __m256i words[T];
+    for (int t = 0; t < T; ++t) words[t] = _mm256_setzero_si256();
+#pragma GCC unroll 4
+    for (int p = quarter; p < quarter + 4; ++p) {
+      const __m256i both = load_bytes(w + 64 * p);
+      const __m256i low = _mm256_and_si256(both, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const std::int8_t* at = x + t * stride + 8 * p;
+        words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(low, splat_word(at)));
+        words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(high, splat_word(at + 4)));
+      }
+    }
+    for (int t = 0; t < T; ++t) out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(words[t], ones));
+  }
+}
+
+template <int T>
+inline void weight_dots(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+  __m256i half[T];
+  weight_dots_half<T>(w, pairs, x, stride, half);
+  for (int t = 0; t < T; ++t) out[t].lo = half[t];
+  weight_dots_half<T>(w + 32, pairs, x, stride, half);
+  for (int t = 0; t < T; ++t) out[t].hi = half[t];
+}
+
+// Signed times signed: |key| * (query with the key's sign), at most 2 * 127 * 128 in 16 bits.
+template <int R>
+inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*, I (&out)[R]) {
+  const __m256i bias = _mm256_set1_epi8(-128);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  for (int d = 0; d < dim; d += 4) {
+    const __m256i lo = _mm256_xor_si256(load_bytes(keys + 16 * d), bias);
+    const __m256i hi = _mm256_xor_si256(load_bytes(keys + 16 * d + 32), bias);
+    const __m256i abs_lo = _mm256_abs_epi8(lo);
+    const __m256i abs_hi = _mm256_abs_epi8(hi);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const __m256i query = splat_word(queries + r * dim + d);
+      const __m256i words_lo = _mm256_maddubs_epi16(abs_lo, _mm256_sign_epi8(query, lo));
+      const __m256i words_hi = _mm256_maddubs_epi16(abs_hi, _mm256_sign_epi8(query, hi));
+      out[r].lo = _mm256_add_epi32(out[r].lo, _mm256_madd_epi16(words_lo, ones));
+      out[r].hi = _mm256_add_epi32(out[r].hi, _mm256_madd_epi16(words_hi, ones));
+    }
+  }
+}
+
+// Of each four positions the words of the first and third, then of the second and fourth.
+struct PositionWeights {
+  alignas(32) std::int16_t v[256];
+
+  void set(int position, I weights) {
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(weights.lo, weights.hi), 0xd8);
+    const __m256i even_first = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, 0xd8), 0xd8);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(v + position), even_first);
+  }
+};
+
+template <int R>
+inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights, I (&out)[R]) {
+  for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+  const auto step = [&](const std::int8_t* bytes, int quad, __m256i I::*half) {
+    const __m256i v = load_bytes(bytes);
+    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+    const __m256i odd = _mm256_srai_epi16(v, 8);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const __m256i a = _mm256_madd_epi16(even, splat_word(weights[r].v + 4 * quad));
+      const __m256i b = _mm256_madd_epi16(odd, splat_word(weights[r].v + 4 * quad + 2));
+      out[r].*half = _mm256_add_epi32(out[r].*half, _mm256_add_epi32(a, b));
+    }
+  };
+  for (int quad = 0; quad < quads; ++quad) {
+    step(values + 4 * quad * dim, quad, &I::lo);
+    step(values + 4 * quad * dim + 32, quad, &I::hi);
+  }
+}
+
+}  // namespace

@@ -1,0 +1,7 @@
+#include "dots_avx2.h"
+#include "kernels.inl"
+#include "attention.inl"
+
+#define FLASH_TABLE kAvx2Kernels
+#define FLASH_ISA_NAME "avx2"
+#include "table.inl"

@@ -1,0 +1,8 @@
+#include "bytes_avx512.h"
+#include "dots_vnni.h"
+#include "kernels.inl"
+#include "attention.inl"
+
+#define FLASH_TABLE kAvx512VnniKernels
+#define FLASH_ISA_NAME "avx512vnni"
+#include "table.inl"

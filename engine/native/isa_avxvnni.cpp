@@ -1,0 +1,39 @@
+#include "lanes_avx2.h"
+
+#include <cstring>
+
+namespace {
+
+using Bytes = __m256i;
+constexpr int kParts = 2;
+constexpr int kTokenTile = 6;
+
+inline Bytes& part(I& a, int p) { return p ? a.hi : a.lo; }
+inline Bytes zero_bytes() { return _mm256_setzero_si256(); }
+inline Bytes load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline Bytes splat_word(const void* p) {
+  std::int32_t word;
+  std::memcpy(&word, p, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Bytes signed_bytes) {
+  return _mm256_dpbusd_avx_epi32(acc, unsigned_bytes, signed_bytes);
+}
+inline Bytes low_nibbles(Bytes a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
+inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm256_srli_epi16(a, 4)); }
+inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm256_add_epi32(_mm256_slli_epi32(a, 7), b); }
+inline I shift_right_7(I a) { return {_mm256_srli_epi32(a.lo, 7), _mm256_srli_epi32(a.hi, 7)}; }
+inline I low_7(I a) {
+  const __m256i mask = _mm256_set1_epi32(127);
+  return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
+}
+
+}  // namespace
+
+#include "dots_vnni.h"
+#include "kernels.inl"
+#include "attention.inl"
+
+#define FLASH_TABLE kAvxVnniKernels
+#define FLASH_ISA_NAME "avxvnni"
+#include "table.inl"

@@ -1,0 +1,114 @@
+// The work of one forward pass that depends on the instruction set, as a table of functions.
+//
+// Every table computes the same bits: integer products are exact, and floats are handled in 16 lanes with the same
+// operations in the same order (see lanes_scalar.h), so a result depends neither on the instruction set nor on the
+// number of tokens in a pass.
+#pragma once
+
+#include <cstdint>
+
+namespace flash {
+
+constexpr int kLanes = 16;           // rows of a weight block, positions of a key block, floats handled together
+constexpr int kAttentionBlock = 256;  // positions that attention reduces at a time, at absolute multiples
+
+// int4 matrix, packed by Matrix: blocks of 16 rows; in a block, groups along k; a group is `group / 8` times 64 bytes
+// (byte 4 * row + j: low nibble k = 8 i + j, high nibble k = 8 i + 4 + j), 16 scales and 16 biases (IEEE half).
+struct PackedMatrix {
+  const std::uint8_t* data;
+  int k;
+  int group;
+
+  int groups() const { return k / group; }
+  int group_bytes() const { return group * kLanes / 2 + 4 * kLanes; }
+  const std::uint8_t* block(int index) const {
+    return data + static_cast<std::int64_t>(index) * groups() * group_bytes();
+  }
+};
+
+// int8 activations of some tokens, symmetric by group: value = scale * quant.
+struct Activations {
+  std::int8_t* quants;  // [tokens][k]
+  float* scales;        // [tokens][k / group]
+  float* sums;          // [tokens][k / group]: scale * sum of the group's quants
+  int k;
+  int group;
+
+  int groups() const { return k / group; }
+  Activations from(int token) const {
+    const std::int64_t t = token;
+    return {quants + t * k, scales + t * groups(), sums + t * groups(), k, group};
+  }
+};
+
+// Keys and values of one layer, one KV head and one attention block.
+struct KvBlock {
+  std::uint8_t* keys;   // [256 / 16][head_dim / 4][16][4]: quant + 128
+  std::int8_t* values;  // [256 / 4][head_dim][4]
+  float* key_scales;    // [256]
+  float* value_scales;  // [256]
+};
+
+// Rotated int8 queries of some tokens: [tokens][heads][head_dim]; the score's 1 / sqrt(head_dim) is in the scale.
+struct Queries {
+  std::int8_t* quants;
+  float* scales;       // [tokens][heads]
+  std::int32_t* sums;  // [tokens][heads]: sum of the quants
+};
+
+struct AttentionShape {
+  int heads;
+  int kv_heads;
+  int head_dim;
+
+  int sharing() const { return heads / kv_heads; }
+  int partial_size() const { return head_dim + kLanes; }
+};
+
+// Partial results of attention, one for each token, head and block, as [tokens][heads][blocks]: `head_dim` sums of
+// values weighted by exp(score - maximum), then the maximum and the sum of the weights.
+struct Partials {
+  float* data;
+  int blocks;
+};
+
+struct Kernels {
+  const char* name;
+
+  // Activations row of RMSNorm(x) * weight.
+  void (*rms_norm)(const float* x, const float* weight, float epsilon, Activations out);
+  // Activations row of x.
+  void (*quantize)(const float* x, Activations out);
+  // Activations (k values from `first` on) of silu(gate) * up; gate and up come in alternating runs of 16.
+  void (*swiglu)(const float* gate_up, int first, int count, Activations out);
+  // out[t][16 * b + i] += row 16 b + i of the matrix times token t, for the blocks first <= b < last.
+  void (*matmul)(const PackedMatrix& w, int first, int last, Activations x, int tokens, float* out, int stride);
+
+  // Rotary embedding of one head (halves paired; Su et al. 2021), then int8 with one scale for the head.
+  void (*store_query)(const float* head, const float* cosine, const float* sine, int dim, std::int8_t* quants,
+                      float* scale, std::int32_t* sum);
+  void (*store_key)(const float* head, const float* cosine, const float* sine, int dim, KvBlock block, int slot);
+  void (*store_value)(const float* head, int dim, KvBlock block, int slot);
+
+  // Partials of block `block` for the query heads of `kv_head` of the tokens first .. last-1, token t being at
+  // position `start + t`.
+  void (*attend)(const AttentionShape& shape, KvBlock kv, int block, int kv_head, int first, int last, int start,
+                 Queries queries, Partials partials);
+  // Attention output of one token and head from its first `count` partials (Dao et al. 2023, flash decoding).
+  void (*combine)(const AttentionShape& shape, const float* partials, int count, float* out);
+
+  // Row of the embedding.
+  void (*dequantize_row)(const PackedMatrix& w, int row, float* out);
+  // log(sum(exp(x))) of n values and the index of the first largest.
+  void (*log_sum_exp)(const float* x, int n, int* best, float* result);
+};
+
+extern const Kernels kScalarKernels;
+#if defined(FLASH_X86)
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvxVnniKernels;
+extern const Kernels kAvx512VnniKernels;
+extern const Kernels kAmxKernels;
+#endif
+
+}  // namespace flash

@@ -1,0 +1,71 @@
+#include "matrix.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace flash {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Four nibbles, lowest first, as four bytes.
+std::uint32_t spread(std::uint32_t nibbles) {
+  const std::uint32_t pairs = (nibbles | nibbles << 8) & 0x00ff00ff;
+  return (pairs | pairs << 4) & 0x0f0f0f0f;
+}
+
+}  // namespace
+
+void FreeAligned::operator()(std::uint8_t* memory) const { std::free(memory); }
+
+Buffer make_buffer(std::size_t bytes) {
+  const std::size_t alignment = bytes < kHugePage ? 64 : kHugePage;
+  const std::size_t size = (bytes + alignment - 1) / alignment * alignment;
+  auto* memory = static_cast<std::uint8_t*>(std::aligned_alloc(alignment, size));
+  if (!memory) throw std::bad_alloc();
+#if defined(__linux__)
+  if (alignment == kHugePage) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  std::memset(memory, 0, bytes);
+  return Buffer(memory);
+}
+
+Matrix::Matrix(int rows, int k, int group) : rows_(rows), packed_{nullptr, k, group} {
+  if ((group != 32 && group != 64) || k % group != 0)
+    throw std::invalid_argument("a matrix of " + std::to_string(k) + " columns in groups of " + std::to_string(group) +
+                                " is not supported (groups of 32 or 64 that divide the columns)");
+  data_ = make_buffer(bytes());
+  packed_.data = data_.get();
+}
+
+std::size_t Matrix::bytes() const {
+  return static_cast<std::size_t>(blocks()) * packed_.groups() * packed_.group_bytes();
+}
+
+void Matrix::fill(int block, int step, int rows, const std::uint32_t* weight, const std::uint16_t* scales,
+                  const std::uint16_t* biases) {
+  const int groups = packed_.groups();
+  const int words = packed_.group / 8;
+  for (int row = 0; row < rows; ++row) {
+    const int lane = row % kLanes;
+    std::uint8_t* out = data_.get() + (packed_.block(block + row / kLanes * step) - packed_.data);
+    for (int g = 0; g < groups; ++g, out += packed_.group_bytes()) {
+      for (int i = 0; i < words; ++i) {
+        const std::uint32_t word = *weight++;
+        const std::uint32_t bytes = spread(word & 0xffff) | spread(word >> 16) << 4;
+        std::memcpy(out + 64 * i + 4 * lane, &bytes, sizeof bytes);
+      }
+      std::memcpy(out + 64 * words + 2 * lane, scales++, 2);
+      std::memcpy(out + 64 * words + 2 * (kLanes + lane), biases++, 2);
+    }
+  }
+}
+
+}  // namespace flash

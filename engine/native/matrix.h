@@ -1,0 +1,43 @@
+// An int4 matrix in the order the kernels read (PackedMatrix in kernels.h), from MLX's packing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "kernels.h"
+
+namespace flash {
+
+struct FreeAligned {
+  void operator()(std::uint8_t* memory) const;
+};
+using Buffer = std::unique_ptr<std::uint8_t[], FreeAligned>;
+
+// `bytes` of zeroed memory at a 64-byte boundary, in huge pages where the system has them to give.
+Buffer make_buffer(std::size_t bytes);
+
+class Matrix {
+ public:
+  // `rows` x `k`, quantized in groups of 32 or 64 along k. Throws std::invalid_argument for other groups.
+  Matrix(int rows, int k, int group);
+
+  // Packs `rows` source rows into every `step`-th block of 16 from `block` on; missing rows of the last block are zero.
+  // weight: MLX's uint32 [rows][k / 8], lowest nibble first; scales, biases: IEEE half [rows][k / group].
+  void fill(int block, int step, int rows, const std::uint32_t* weight, const std::uint16_t* scales,
+            const std::uint16_t* biases);
+
+  int rows() const { return rows_; }
+  int blocks() const { return (rows_ + kLanes - 1) / kLanes; }
+  int k() const { return packed_.k; }
+  int group() const { return packed_.group; }
+  std::size_t bytes() const;
+  const PackedMatrix& packed() const { return packed_; }
+
+ private:
+  int rows_;
+  Buffer data_;
+  PackedMatrix packed_;
+};
+
+}  // namespace flash

@@ -1,0 +1,95 @@
+// A llama-family transformer on int4 weights.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cache.h"
+#include "kernels.h"
+#include "matrix.h"
+#include "pool.h"
+#include "workspace.h"
+
+namespace flash {
+
+struct Layer {
+  std::vector<float> attention_norm;      // [hidden]
+  std::shared_ptr<const Matrix> qkv;      // rows of q, k and v, one after the other
+  std::vector<float> qkv_bias;            // zeros where the model has none
+  std::shared_ptr<const Matrix> output;
+  std::vector<float> output_bias;         // [hidden], zeros where the model has none
+  std::vector<float> feed_forward_norm;   // [hidden]
+  std::shared_ptr<const Matrix> gate_up;  // 16 rows of gate, 16 of up, in turn
+  std::shared_ptr<const Matrix> down;
+};
+
+struct Weights {
+  std::shared_ptr<const Matrix> embedding;
+  std::vector<Layer> layers;
+  std::vector<float> norm;             // [hidden]
+  std::shared_ptr<const Matrix> head;  // the embedding itself where they are tied
+  std::vector<float> cosines;          // [capacity][head_dim / 2]
+  std::vector<float> sines;
+};
+
+class Model {
+ public:
+  // Throws std::invalid_argument naming the weight whose shape does not fit.
+  Model(AttentionShape shape, float epsilon, Weights weights, const Kernels& kernels, int threads);
+
+  int capacity() const { return static_cast<int>(weights_.cosines.size()) / (shape_.head_dim / 2); }
+  int vocabulary() const { return weights_.head->rows(); }
+  int threads() const { return pool_.size(); }
+  const char* isa() const { return kernels_.name; }
+
+  KvCache new_cache() const { return {static_cast<int>(weights_.layers.size()), shape_.kv_heads, shape_.head_dim}; }
+
+  // Floats from one row of logits to the next.
+  int logits_stride() const { return weights_.head->blocks() * kLanes; }
+
+  // Appends `tokens` to the cache and writes the logits of the last `wanted` of them, [wanted][logits_stride()].
+  // Throws std::invalid_argument for an id outside the vocabulary and std::length_error beyond the capacity; the
+  // cache is then as before.
+  void forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits);
+
+ private:
+  // Some consecutive tokens of a pass, computed together.
+  struct Slice {
+    const std::int32_t* tokens;
+    int count;
+    int start;   // position of the first
+    int wanted;  // logits of the last so many
+    KvCache& cache;
+  };
+  struct Rows {
+    int first;
+    int last;
+    int count() const { return last - first; }
+  };
+
+  void run(int thread, const Slice& slice, float* logits);
+  void run_layer(int thread, const Slice& slice, int index, Rows rows);
+
+  // One stage each; a barrier must follow before its result is read.
+  void embed(int thread, const Slice& slice);
+  void normalize(int thread, Rows rows, const std::vector<float>& weight);
+  void project(int thread, Rows rows, const Matrix& matrix, const float* bias, const Activations& in, float* out);
+  void add_project(int thread, Rows rows, const Matrix& matrix, const float* bias, const Activations& in);
+  void store_heads(int thread, const Slice& slice, int layer);
+  void attend(int thread, const Slice& slice, int layer, Rows rows);
+  void combine(int thread, const Slice& slice, Rows rows);
+  void gate(int thread, Rows rows, const Matrix& gate_up);
+
+  AttentionShape shape_;
+  float epsilon_;
+  Weights weights_;
+  const Kernels& kernels_;
+  Pool pool_;
+  int hidden_;
+  int feed_forward_;
+  Workspace work_;
+  std::vector<float> no_bias_;  // zeros
+};
+
+}  // namespace flash

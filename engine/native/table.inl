@@ -1,0 +1,10 @@
+// Ends a file that compiles kernels.inl and attention.inl for one instruction set: FLASH_TABLE names its table.
+namespace flash {
+
+const Kernels FLASH_TABLE = {
+    FLASH_ISA_NAME,
+    ::rms_norm,    ::quantize,   ::swiglu,      ::matmul, ::store_query,    ::store_key,
+    ::store_value, ::attend,     ::combine,     ::dequantize_row, ::log_sum_exp,
+};
+
+}  // namespace flash

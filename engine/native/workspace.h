@@ -1,0 +1,64 @@
+// The intermediate results of a forward pass.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace flash {
+
+constexpr int kSliceTokens = 128;  // computed together: enough to reuse weights, few enough for the cache
+
+class ActivationBuffer {
+ public:
+  ActivationBuffer(int tokens, int k, int group)
+      : k_(k),
+        group_(group),
+        quants_(static_cast<std::size_t>(tokens) * k),
+        scales_(quants_.size() / group),
+        sums_(quants_.size() / group) {}
+
+  Activations view() { return {quants_.data(), scales_.data(), sums_.data(), k_, group_}; }
+
+ private:
+  int k_;
+  int group_;
+  std::vector<std::int8_t> quants_;
+  std::vector<float> scales_;
+  std::vector<float> sums_;
+};
+
+struct Workspace {
+  Workspace(const AttentionShape& shape, int hidden, int feed_forward, int group)
+      : attention_width(shape.heads * shape.head_dim),
+        qkv_width(attention_width + 2 * shape.kv_heads * shape.head_dim),
+        residual(static_cast<std::size_t>(kSliceTokens) * hidden),
+        qkv(static_cast<std::size_t>(kSliceTokens) * qkv_width),
+        attended(static_cast<std::size_t>(kSliceTokens) * attention_width),
+        gate_up(static_cast<std::size_t>(kSliceTokens) * 2 * feed_forward),
+        normalized(kSliceTokens, hidden, group),
+        attention_out(kSliceTokens, attention_width, group),
+        gated(kSliceTokens, feed_forward, group),
+        query_quants(static_cast<std::size_t>(kSliceTokens) * attention_width),
+        query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
+        query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {}
+
+  Queries queries() { return {query_quants.data(), query_scales.data(), query_sums.data()}; }
+
+  int attention_width;
+  int qkv_width;
+  std::vector<float> residual;   // [tokens][hidden]
+  std::vector<float> qkv;        // [tokens][qkv_width]
+  std::vector<float> attended;   // [tokens][attention_width]
+  std::vector<float> gate_up;    // [tokens][2 * feed_forward]
+  ActivationBuffer normalized;
+  ActivationBuffer attention_out;
+  ActivationBuffer gated;
+  std::vector<std::int8_t> query_quants;
+  std::vector<float> query_scales;
+  std::vector<std::int32_t> query_sums;
+  std::vector<float> partials;  // [tokens][heads][attention blocks][partial_size]
+};
+
+}  // namespace flash
