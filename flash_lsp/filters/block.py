@@ -18,10 +18,10 @@ def indentation(line: str) -> int:
 def block_end(prefix: str, text: str, max_lines: int) -> int | None:
     """Offset in `text`, a suggestion at the end of `prefix`, at which it is complete; None if it may go on.
 
-    A line is complete at its line end; with `max_lines` > 1 a block ends before a blank line, before a
-    line less indented than the one it started on and, if it continues a line with text, before the next
-    line as little indented as that one, closing brackets excepted. Leading line ends do not count: after
-    a finished line a suggestion may well begin on the next one.
+    A line is complete at its line end. With `max_lines` > 1 a block ends before a blank line, before a line
+    less indented than the one it started on and, if it continues a line with text, before the next line as
+    little indented as that one; a closing bracket may stand on such a line, and ends the block if it is less
+    indented. Leading line ends do not count: after a finished line a suggestion may well begin on the next.
     """
     starts = [0, *(end.end() for end in LINE_END.finditer(text))]
     ends = [*(end.start() for end in LINE_END.finditer(text)), len(text)]
@@ -39,10 +39,13 @@ def block_end(prefix: str, text: str, max_lines: int) -> int | None:
             continue
         if number:
             width = indentation(line)
+            closes = line.lstrip()[0] in ")]}"
             if not content:
-                base, continues = width, True
-            elif width < base or (continues and width == base and line.lstrip()[0] not in ")]}"):
+                base, continues = min(base, width), True
+            elif not closes and (width < base or (continues and width == base)):
                 return last
+            elif closes and width < base:
+                return end if whole else None
         content += 1
         last = end
         if whole and content >= max_lines:

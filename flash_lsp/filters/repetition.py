@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
+
+from flash_lsp.filters.candidate import Candidate, Silence
+from flash_lsp.text import LINE_END
 
 _PERIODS = ((10, 1), (30, 10), (45, 20), (60, 30))
 """(n, p): the last n items having a period of at most p are a repetition."""
+
+_ITEM = re.compile(r"\w+|[^\w\s]|\n")
+_MAX_EQUAL_LINES = 3
 
 
 def repeats(items: Sequence[object]) -> bool:
@@ -25,3 +33,12 @@ def _period(items: Sequence[object]) -> int:
             matched += 1
         border[index] = matched
     return len(items) - border[-1]
+
+
+def reject_repetition(candidate: Candidate) -> str | Silence:
+    """Silence a suggestion whose words have a short period at its end, or with three equal lines in a row."""
+    lines = [line.strip() for line in LINE_END.split(candidate.text) if line.strip()]
+    runs = (len(list(run)) for _, run in itertools.groupby(lines))
+    if max(runs, default=0) >= _MAX_EQUAL_LINES or repeats(_ITEM.findall(candidate.text)):
+        return Silence.REPETITION
+    return candidate.text

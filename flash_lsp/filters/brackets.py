@@ -1,0 +1,101 @@
+"""Brackets and strings, read without a parser: enough to tell which closing bracket has no opening one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from flash_lsp.filters.candidate import Candidate, Silence
+
+_OPENER = {")": "(", "]": "[", "}": "{"}
+_HASH_COMMENTS = {
+    "python",
+    "shellscript",
+    "ruby",
+    "perl",
+    "r",
+    "yaml",
+    "toml",
+    "makefile",
+    "dockerfile",
+    "cmake",
+}
+_CHARACTER_LITERALS = {"c", "cpp", "csharp", "go", "java", "kotlin", "rust", "scala", "swift"}
+"""Languages whose single quotes hold one character; a lone one is something else (a Rust lifetime)."""
+_LOOK_BACK = 4000
+"""Characters before the cursor that are read for brackets left open."""
+
+
+class BracketReader:
+    """Reads text piece by piece, knowing which brackets and which string are open.
+
+    Strings end with their line, but for triple-quoted ones and template strings; comments run to the
+    line's end.
+    """
+
+    def __init__(self, language: str) -> None:
+        comment = "#" if language in _HASH_COMMENTS else "//"
+        quotes = "'(?:\\\\[^']+|[^'\\\\\n])'|[\"`]" if language in _CHARACTER_LITERALS else "[\"'`]"
+        self._in_code = re.compile(rf"\\.|\"\"\"|'''|{quotes}|[()\[\]{{}}]|{comment}[^\n]*", re.DOTALL)
+        self.openers: list[str] = []
+        self.quote: str | None = None
+
+    def read(self, text: str) -> Iterator[int]:
+        """Read `text`; yields the offset of each closing bracket whose opening one is not the last left
+        open."""
+        at = 0
+        while found := self._next(text, at):
+            at = found.end()
+            token = found[0]
+            if self.quote:
+                if token in (self.quote, "\n"):
+                    self.quote = None
+            elif token in ('"', "'", "`", '"""', "'''"):
+                self.quote = token
+            elif token in _OPENER.values():
+                self.openers.append(token)
+            elif token in _OPENER and not self._close(_OPENER[token]):
+                yield found.start()
+
+    def read_all(self, text: str) -> None:
+        """Read `text`, whatever it closes."""
+        for _ in self.read(text):
+            pass
+
+    def _next(self, text: str, at: int) -> re.Match[str] | None:
+        if self.quote is None:
+            return self._in_code.search(text, at)
+        line_end = "|\n" if self.quote in ('"', "'") else ""
+        return re.compile(rf"\\.|{self.quote}{line_end}", re.DOTALL).search(text, at)
+
+    def _close(self, opener: str) -> bool:
+        """Close `opener`, and what was left open inside it; whether it was the last one open."""
+        last = bool(self.openers) and self.openers[-1] == opener
+        if opener in self.openers:
+            while self.openers.pop() != opener:
+                pass
+        return last
+
+
+def reader_at_cursor(candidate: Candidate) -> BracketReader:
+    """A reader that has read the text before the cursor, or the last few thousand characters of it."""
+    reader = BracketReader(candidate.language)
+    reader.read_all(_recent(candidate.prefix))
+    return reader
+
+
+def cut_unbalanced(candidate: Candidate) -> str | Silence:
+    """Cut before the first closing bracket that closes nothing, if the brackets before the cursor are
+    known."""
+    reader = reader_at_cursor(candidate)
+    all_known = len(candidate.prefix) <= _LOOK_BACK
+    for offset in reader.read(candidate.text):
+        if all_known or reader.openers:
+            return candidate.text[:offset].rstrip() or Silence.UNBALANCED
+    return candidate.text
+
+
+def _recent(prefix: str) -> str:
+    if len(prefix) <= _LOOK_BACK:
+        return prefix
+    return prefix[prefix.find("\n", len(prefix) - _LOOK_BACK) + 1 :]
