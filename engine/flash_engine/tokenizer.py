@@ -96,17 +96,20 @@ class Tokenizer:
         """Split `text` where its tokens can no longer change: (text to encode, bytes held back).
 
         For any continuation c, encode(kept) is a prefix of encode(kept + held + c). Held is the text from the
-        last boundary of the pre-tokenizer that no continuation can move: a half-typed word with its leading
-        space, trailing whitespace, a run of punctuation. Costs O(tail): only the end of the text is read,
-        from a place where a non-space meets a space, which is a boundary in every byte-level BPE pattern
-        known.
+        last boundary of the pre-tokenizer that no continuation can move, and before which the kept text is cut
+        alike when it stands alone: a half-typed word with its leading space, trailing whitespace, a run of
+        punctuation. Costs O(tail): only the end of the text is read, from a place where a space follows a
+        visible character, which is a boundary in every byte-level BPE pattern known.
         """
         start = _word_start(text, len(text) - _TAIL)
         tail = self._spelled(text[start:])
         cuts = [self._boundaries(tail + probe) for probe in _PROBES]
         stable = set.intersection(*cuts)
         first_unstable = min(set.union(*cuts) - stable, default=len(tail) + 1)
-        cut = max((boundary for boundary in stable if boundary < first_unstable), default=0)
+        candidates = sorted((cut for cut in stable if cut < first_unstable), reverse=True)
+        cut = next(
+            cut for cut in candidates if self._boundaries(tail[:cut]) == {c for c in stable if c < cut}
+        )
         return text[: start + cut], tail[cut:].encode()
 
     def _boundaries(self, text: str) -> set[int]:
