@@ -1,0 +1,5 @@
+"""`python -m flash_lsp` is the command `flash-lsp`."""
+
+from flash_lsp.cli import main
+
+main()

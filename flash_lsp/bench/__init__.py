@@ -1,0 +1,1 @@
+"""Measurements: replay (keystrokes over stdio), quality (exact match), engine (tokens a second)."""

@@ -1,0 +1,111 @@
+"""Recorded typing of real files against the real server over stdio, at the recorded gaps."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from lsprotocol.types import InlineCompletionTriggerKind
+
+from flash_lsp.bench.editor import Editor
+from flash_lsp.bench.machine import machine
+from flash_lsp.bench.metrics import Request, summarize
+from flash_lsp.bench.typing import MEDIAN_GAP_MS, Recording, record
+from flash_lsp.bench.typist import Typist
+from flash_lsp.examples import example
+from flash_lsp.settings import Settings
+
+WARM_AFTER = 3
+"""Keys of a passage after which the file counts as warm: the cursor's jump has been digested."""
+_FIRST_SUGGESTION_S = 60.0
+
+Progress = Callable[[int], None]
+"""Called with the number of keys typed since the last call."""
+
+
+async def replay(
+    recordings: Sequence[Recording], *, debounce_ms: float, settings: Mapping[str, Any], progress: Progress
+) -> dict[str, Any]:
+    """Start a server, type `recordings` one after the other, and return the figures of docs/cli.md."""
+    requests: list[Request] = []
+    warm_keys = warm_tokens = rss = 0
+    async with Editor(settings) as editor:
+        first_suggestion_s = await _first_suggestion(editor)
+        process = psutil.Process(editor.pid)
+        at_first = await _computed_tokens(editor)
+        for recording in recordings:
+            typist = Typist(editor, recording, debounce_ms=debounce_ms)
+            for passage in recording.passages:
+                await typist.type(passage[:WARM_AFTER])
+                before = await _computed_tokens(editor)
+                await typist.type(passage[WARM_AFTER:])
+                await typist.settle()
+                warm_tokens += await _computed_tokens(editor) - before
+                warm_keys += len(passage[WARM_AFTER:])
+                rss = max(rss, process.memory_info().rss)
+                progress(len(passage))
+            requests += typist.requests
+        computed = await _computed_tokens(editor) - at_first
+    keys = sum(recording.keys for recording in recordings)
+    deadline_ms = float(settings.get("deadline_ms", Settings().deadline_ms))
+    return {
+        "keys": keys,
+        "unasked_keys": keys - len(requests),
+        **summarize(requests, deadline_ms=deadline_ms),
+        "tokens_per_key": computed / keys,
+        "tokens_per_key_warm": warm_tokens / warm_keys if warm_keys else None,
+        "first_suggestion_s": first_suggestion_s,
+        "server_rss_mb": rss / 1e6,
+        "debounce_ms": debounce_ms,
+        "deadline_ms": deadline_ms,
+        "median_gap_ms": MEDIAN_GAP_MS,
+        "files": [
+            {
+                "path": str(recording.path),
+                "lines": recording.finished.count("\n"),
+                "keys": recording.keys,
+                "passages": len(recording.passages),
+            }
+            for recording in recordings
+        ],
+        "machine": machine(),
+    }
+
+
+async def _first_suggestion(editor: Editor) -> float | None:
+    """Seconds from the start of the server's process to its first suggestion; None if none comes in a minute."""
+    path, text = example()
+    cursor = text.index("return ") + len("return ")
+    rest = text.index("\n", cursor)
+    document = editor.open(path, text[:cursor] + text[rest:])
+    while time.perf_counter() - editor.started < _FIRST_SUGGESTION_S:
+        reply = await editor.suggest(document, cursor, InlineCompletionTriggerKind.Invoked)
+        if reply.text:
+            return time.perf_counter() - editor.started
+        await asyncio.sleep(0.01)
+    return None
+
+
+async def _computed_tokens(editor: Editor) -> int:
+    return int((await editor.stats())["computed_tokens"])
+
+
+def run(
+    files: Sequence[Path],
+    *,
+    keys: int,
+    debounce_ms: float = 50.0,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    progress: Progress = lambda keys: None,
+) -> dict[str, Any]:
+    """Replay at least `keys` keystrokes spread evenly over `files`, which are typed as they are on disk."""
+    each = -(-keys // len(files))
+    recordings = [record(path, path.read_text(encoding="utf-8"), keys=each, seed=seed) for path in files]
+    return asyncio.run(
+        replay(recordings, debounce_ms=debounce_ms, settings=settings or {}, progress=progress)
+    )

@@ -1,0 +1,96 @@
+"""`flash-lsp bench`: the measurements, one subcommand each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flash_lsp.cli.errors import InputError
+from flash_lsp.cli.options import Device, JsonFile, Model, Threads
+
+app = typer.Typer(
+    help="Measure: replayed typing, quality of suggestions, speed of the engine.", no_args_is_help=True
+)
+
+_SIZES = range(200, 1001)
+"""Lines of a file that is typed by default."""
+_FILES = 3
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Files to type (default: three of flash-lsp's own sources of 200 to 1,000 lines).",
+            show_default=False,
+        ),
+    ] = None,
+    keys: Annotated[int, typer.Option(min=1, help="Keystrokes at least, spread over the files.")] = 360,
+    debounce_ms: Annotated[
+        int, typer.Option(min=0, max=2000, help="Pause in the typing after which an editor asks.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(help="Another seed types other passages with other gaps.")] = 0,
+    model: Model = "flash-coder",
+    device: Device = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Type real files against the real server over stdio, at recorded gaps (median 120 ms).
+
+    Latencies run from sending a request to its reply, held requests included. Shares are of the judged requests:
+    answered ones, and those that the next key superseded after the 50 ms deadline, which count as late. On time
+    means a complete first line within the deadline. Tokens per key counts all tokens the engine computed.
+    docs/cli.md defines every figure.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from flash_lsp.bench import replay as bench
+    from flash_lsp.cli.figures import figures_table, number, replay_rows, write_json
+    from flash_lsp.cli.location import read_source
+
+    paths = files or own_sources()
+    for path in paths:
+        read_source(path)
+    settings = {"model": model, "device": device, "threads": threads}
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("typing", total=keys)
+        figures = bench.run(
+            paths,
+            keys=keys,
+            debounce_ms=debounce_ms,
+            seed=seed,
+            settings=settings,
+            progress=lambda typed: progress.advance(task, typed),
+        )
+    machine = figures["machine"]
+    rows = replay_rows(figures) | {
+        "tokens per key, all / warm": f"{number(figures['tokens_per_key'])} / {number(figures['tokens_per_key_warm'])}",
+        "server start to first suggestion": number(figures["first_suggestion_s"], "s"),
+        "memory of the server (RSS)": number(figures["server_rss_mb"], "MB"),
+        "editor's debounce": f"{debounce_ms} ms",
+        "processor": f"{machine['cores']} cores, {' '.join(machine['cpu_features'])}",
+    }
+    console = Console()
+    console.print(figures_table("Replay of " + ", ".join(path.name for path in paths), rows))
+    if json_file:
+        write_json(figures, json_file)
+
+
+def own_sources() -> list[Path]:
+    """The longest of flash-lsp's own Python files that have 200 to 1,000 lines."""
+    import flash_engine
+    import flash_lsp
+
+    roots = [*flash_lsp.__path__, *flash_engine.__path__]
+    sources = sorted(path for root in roots for path in Path(root).rglob("*.py"))
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in sources}
+    fitting = sorted((path for path in sources if lines[path] in _SIZES), key=lambda path: -lines[path])
+    if len(fitting) < _FILES:
+        raise InputError(
+            f"fewer than {_FILES} of flash-lsp's own files have {_SIZES[0]} to {_SIZES[-1]} lines: name FILES"
+        )
+    return fitting[:_FILES]

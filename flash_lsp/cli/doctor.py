@@ -1,0 +1,166 @@
+"""`flash-lsp doctor`: whether what completion needs is here and works, with a remedy where not."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flash_lsp.cli.options import Device, JsonOutput, Model, Threads
+
+if TYPE_CHECKING:
+    from flash_engine import Engine
+
+_PROMPT_TOKENS = 512
+_DECODE_TOKENS = 64
+_SLOWEST_DECODE = 25.0
+"""Tokens a second: a line of code has about ten, and a request is held for 400 ms at most."""
+_OVERHEAD_BYTES = 150_000_000
+"""Python, tokenizer, prompt caches and working buffers: measured on Linux, rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report; `remedy` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+def doctor(
+    model: Model = "flash-coder",
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: JsonOutput = False,
+) -> None:
+    """Check the installation: processor, model, memory, speed. Exit code 1 if something needs a remedy."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    found = []
+    for check in checks(model, device, threads):
+        found.append(check)
+        if not as_json:
+            mark = "[green]ok    [/green]" if check.ok else "[red]remedy[/red]"
+            console.print(f"{mark}  [b]{check.name:<10}[/b]", end=" ")
+            console.print(check.detail, markup=False)
+            if not check.ok:
+                console.print(f"        {'':<10} {check.remedy}", markup=False)
+    ok = all(check.ok for check in found)
+    if as_json:
+        typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in found]}, indent=2))
+    if not ok:
+        raise typer.Exit(1)
+
+
+def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
+    """Look at one thing after the other; what cannot be looked at after a failure is left out."""
+    from flash_engine import Engine, FlashError, ModelConfig, bundled
+
+    yield _processor()
+    try:
+        folder = bundled.locate(model)
+        config = ModelConfig.from_folder(folder)
+    except FlashError as error:
+        yield Check("model", False, model, str(error))
+        return
+    verified = (
+        "files as shipped (SHA-256)" if folder.parent == bundled.root() else "your own folder, no manifest"
+    )
+    yield Check(
+        "model", True, f"{folder.name}: {config.num_layers} layers of {config.hidden_size}, {verified}"
+    )
+    yield _memory(folder, config.num_layers * config.num_kv_heads * config.head_dim)
+    started = time.perf_counter()
+    try:
+        engine = Engine.load(model, device=device, threads=threads)
+    except FlashError as error:
+        yield Check("engine", False, f"device {device}", str(error))
+        return
+    with engine:
+        loaded = time.perf_counter() - started
+        yield Check(
+            "engine", True, f"{engine.backend.name}, loaded in {loaded:.2f} s", figures={"load_s": loaded}
+        )
+        yield _prompt(engine)
+        yield _speed(engine)
+
+
+def _processor() -> Check:
+    from flash_lsp.bench.machine import machine
+
+    here = machine()
+    features = here["cpu_features"]
+    return Check(
+        "processor",
+        ok=True,
+        detail=f"{here['processor']}, {here['cores']} cores: {' '.join(features) or 'no vector extensions known'}",
+        figures=here,
+    )
+
+
+def _memory(folder: Path, kv_width: int) -> Check:
+    """Plan: the weight files, an int8 KV cache of the default context, and what Python needs beside them."""
+    import psutil
+
+    from flash_engine.engine import DEFAULT_CONTEXT
+
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    cache = 2 * kv_width * DEFAULT_CONTEXT
+    plan = weights + cache + _OVERHEAD_BYTES
+    available = psutil.virtual_memory().available
+    return Check(
+        "memory",
+        ok=plan <= available,
+        detail=f"{plan / 1e6:.0f} MB = weights {weights / 1e6:.0f} + KV cache of {DEFAULT_CONTEXT} tokens "
+        f"{cache / 1e6:.0f} + the rest {_OVERHEAD_BYTES / 1e6:.0f}; {available / 1e6:.0f} MB are available",
+        remedy="close other programs, or take a smaller model",
+        figures={"plan_mb": plan / 1e6, "available_mb": available / 1e6},
+    )
+
+
+def _prompt(engine: Engine) -> Check:
+    from flash_lsp.prompt import templates
+
+    template = templates.choose(engine.name, engine.tokenizer)
+    return Check(
+        "prompt",
+        ok=template.warning is None,
+        detail=f"{template.family} ({template.order.value}), tokenizer of {engine.tokenizer.vocab_size} tokens",
+        remedy=template.warning or "",
+        figures={"template": template.family},
+    )
+
+
+def _speed(engine: Engine) -> Check:
+    """Measure prefill and decode, alternating kinds of work as a server does, on the demo's file."""
+    from flash_lsp.examples import example
+
+    _, text = example()
+    tokens = engine.tokenizer.encode(text)
+    prompt = (tokens * (_PROMPT_TOKENS // len(tokens) + 1))[:_PROMPT_TOKENS]
+
+    def measure() -> tuple[float, float]:
+        session = engine.session()
+        started = time.perf_counter()
+        session.sync(prompt)
+        between = time.perf_counter()
+        decoded = sum(1 for _ in session.generate(max_tokens=_DECODE_TOKENS))
+        return len(prompt) / (between - started), decoded / (time.perf_counter() - between)
+
+    prefill, decode = engine.submit(measure).result()
+    return Check(
+        "speed",
+        ok=decode >= _SLOWEST_DECODE,
+        detail=f"prompt {prefill:.0f} tokens/s, decode {decode:.0f} tokens/s",
+        remedy="suggestions will come late: end other work on this machine, or use a smaller model",
+        figures={"prefill_tokens_per_s": prefill, "decode_tokens_per_s": decode},
+    )

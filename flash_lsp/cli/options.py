@@ -1,0 +1,24 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str, typer.Option(help="A bundled model's name, or a folder that holds a model.")]
+Device = Annotated[str, typer.Option(help="auto, native (CPU), mlx or reference.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Threads of the CPU engine (default: what fits the machine).", show_default=False
+    ),
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="Also write the figures to FILE as JSON.", show_default=False
+    ),
+]
+JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
