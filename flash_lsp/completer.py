@@ -106,9 +106,32 @@ class Completer:
         deadline: a time.monotonic() value. progress: called with the text so far when it has grown.
         Raises CapacityError if the prompt's fixed parts do not fit the context.
         """
+        return self.continue_prompt(
+            self.prompt(path, prefix, suffix, state=state, max_tokens=max_tokens),
+            prefix,
+            session=session,
+            max_lines=max_lines,
+            max_tokens=max_tokens,
+            deadline=deadline,
+            cancel=cancel,
+            progress=progress,
+        )
+
+    def continue_prompt(
+        self,
+        prompt: Prompt,
+        prefix: str,
+        *,
+        session: Session,
+        max_lines: int,
+        max_tokens: int,
+        deadline: float | None = None,
+        cancel: Event | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> Suggestion:
+        """`complete` from a prompt made already for the end of `prefix`."""
         started = time.perf_counter()
         reused, computed = session.reused, session.computed
-        prompt = self.prompt(path, prefix, suffix, state=state, max_tokens=max_tokens)
         output = _Output(prefix, prompt.held, max_lines)
         first_ms = 0.0
         try:

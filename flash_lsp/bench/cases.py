@@ -1,0 +1,90 @@
+"""Cases for measuring completion: lines of real source files, cut where a user could be typing."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+SOURCES = {".py", ".c", ".h", ".cpp", ".go", ".java", ".js", ".lua", ".metal", ".rs", ".sh", ".ts"}
+_SKIPPED_FOLDERS = {"build", "dist", "node_modules", "site-packages", "test", "__pycache__"}
+_PREFIX = 1500
+_SUFFIX = 600
+_MIN_GOLD = 4
+_FILE_SIZES = range(500, 300_000)
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_CLOSERS = ")]}>\"'`:;,"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A place in a file and the text that stands there."""
+
+    path: str
+    prefix: str
+    """Up to 1,500 characters before the cursor, from a line start on."""
+    suffix: str
+    """Up to 600 characters from the end of the cursor's line on, whole lines, the line end included."""
+    gold: str
+    """The rest of the line without trailing space, at least 4 characters, and without `rest`."""
+    rest: str = ""
+    """Closing brackets and punctuation at the line's end, as an editor closes them by itself."""
+
+
+def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
+    """`count` cases, or as many as there are, from the sources under `folder`, spread evenly over their lines.
+
+    Half of the cuts are at the start of a word or sign, half inside a word where the line has one. The same
+    files and seed give the same cases.
+    """
+    texts = dict(_sources(folder))
+    places = [
+        (path, match.start(), match.end())
+        for path, text in texts.items()
+        for match in re.finditer(r"\S.*\S", text)
+        if match.end() - match.start() >= _MIN_GOLD
+    ]
+    rng = random.Random(seed)
+    rng.shuffle(places)
+    cases = (_cut(path, texts[path], start, end, rng) for path, start, end in places[:count])
+    return list(cases)
+
+
+def with_closers_right(case: Case) -> Case | None:
+    """The case with the closers at its line's end right of the cursor; None if too little else is left."""
+    gold = case.gold.rstrip(_CLOSERS)
+    if gold == case.gold or len(gold) < _MIN_GOLD:
+        return None
+    return replace(case, gold=gold, rest=case.gold[len(gold) :])
+
+
+def _sources(folder: Path) -> Iterator[tuple[str, str]]:
+    """(path below `folder`, text) of each source file, in the order of the paths."""
+    for path in sorted(folder.rglob("*")):
+        inner = path.relative_to(folder)
+        hidden = any(part.startswith(".") or part in _SKIPPED_FOLDERS for part in inner.parts[:-1])
+        if hidden or path.suffix not in SOURCES or not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if len(text) in _FILE_SIZES:
+            yield inner.as_posix(), text
+
+
+def _cut(path: str, text: str, start: int, end: int, rng: random.Random) -> Case:
+    line = text[start:end]
+    last = len(line) - _MIN_GOLD
+    tokens = [token.span() for token in _TOKEN.finditer(line)]
+    boundaries = [first for first, _ in tokens if first <= last]
+    inside = [at for first, after in tokens for at in range(first + 1, after) if at <= last]
+    cut = start + rng.choice(inside if inside and rng.random() < 0.5 else boundaries)
+    before = text[max(cut - _PREFIX, 0) : cut]
+    if cut > _PREFIX:
+        before = before[before.find("\n") + 1 :]
+    line_end = text.find("\n", end)
+    below = text[line_end : line_end + _SUFFIX] if line_end >= 0 else ""
+    return Case(path, before, below[: below.rfind("\n") + 1], text[cut:end])

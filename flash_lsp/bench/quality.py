@@ -1,0 +1,184 @@
+"""How often the model's greedy rest of the line is the file's own, by form of the prompt."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sysconfig
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+import flash_lsp
+from flash_engine import Engine, Session
+from flash_lsp import filters
+from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right
+from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.prompt import templates
+from flash_lsp.prompt.builder import assemble
+from flash_lsp.prompt.encoder import BlockEncoder, Encoder
+from flash_lsp.prompt.templates import FimTemplate, Order
+from flash_lsp.prompt.window import Window
+
+_MAX_TOKENS = 64
+_ANCHORS = (20, 5, 1, 0)
+_GATES = (-0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -math.inf)
+
+Split = Callable[[Case], Window]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A way to make a case's prompt."""
+
+    name: str
+    template: FimTemplate
+    split: Split
+    healed: bool
+
+
+@dataclass(slots=True)
+class Row:
+    """A line of the table."""
+
+    form: str
+    healed: bool
+    cases: int = 0
+    exact: int = 0
+
+    def count(self, exact: bool) -> None:
+        self.cases += 1
+        self.exact += exact
+
+
+class _Unhealed:
+    """An encoder that holds nothing back: the model reads half-typed words as they are."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encode = encoder.encode
+
+    def hold_back(self, text: str) -> tuple[str, bytes]:
+        return text, b""
+
+
+class _Bench:
+    """Greedy answers of one model, the KV cache reused from prompt to prompt."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.completer = Completer(engine)
+        self.template = self.completer.template
+        self._engine = engine
+        self._session: Session = engine.session()
+        self._healed = BlockEncoder(engine.tokenizer)
+        self._unhealed = _Unhealed(self._healed)
+
+    def forms(self) -> list[Form]:
+        """The model's own order, and prefix-first too where it is trained on both."""
+        forms = []
+        if self.template.order is not Order.PSM:
+            forms.append((self.template.order.name, self.template, at_cursor))
+        if psm := self._prefix_first():
+            for lines in _ANCHORS:
+                forms.append((f"PSM, anchor {lines} lines above", psm, anchored(lines)))
+            forms.append(("PSM, split at the cursor", psm, at_cursor))
+        return [Form(*form, healed) for form in forms for healed in (True, False)]
+
+    def answer(self, form: Form, case: Case) -> Suggestion:
+        encoder = self._healed if form.healed else self._unhealed
+        prompt = assemble(form.template, encoder, case.path, form.split(case))
+        work = lambda: self.completer.continue_prompt(  # noqa: E731
+            prompt, case.prefix, session=self._session, max_lines=1, max_tokens=_MAX_TOKENS
+        )
+        return self._engine.submit(work).result()
+
+    def _prefix_first(self) -> FimTemplate | None:
+        if self.template.family == "flash-coder":
+            return templates.resolve("qwen-coder", self._engine.tokenizer)
+        return self.template if self.template.order is Order.PSM else None
+
+
+def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dict[str, Any]:
+    """Cut `count` cases from the sources under `folder` and complete each in every form; a bar shows
+    progress.
+
+    Returns {"model", "backend", "cases", "forms", "closers_right", "gate"}: the rows of the forms'
+    table; those of the cases with closing brackets right of the cursor, where the text is compared after
+    the filters; and, for the model's own form, how many answers have at least a mean log-probability and
+    how many of those are right.
+    """
+    bench = _Bench(engine)
+    cases = rest_of_line(folder, count=count, seed=seed)
+    forms = bench.forms()
+    rows = [Row(form.name, form.healed) for form in forms]
+    scored: list[tuple[float, bool]] = []
+    for case in _progress(cases, "forms of the prompt"):
+        for form, row in zip(forms, rows, strict=True):
+            suggestion = bench.answer(form, case)
+            exact = suggestion.text.rstrip() == case.gold
+            row.count(exact)
+            if form is forms[0]:
+                scored.append((suggestion.logprob, exact))
+    return {
+        "model": engine.name,
+        "backend": engine.backend.name,
+        "cases": len(cases),
+        "forms": [asdict(row) for row in rows],
+        "closers_right": [asdict(row) for row in _closers_right(bench, cases)],
+        "gate": [_gate(scored, least) for least in _GATES],
+    }
+
+
+def own_sources() -> Path:
+    """The project's checkout if this is one, else the installed package."""
+    package = Path(flash_lsp.__file__).parent
+    return package.parent if (package.parent / "pyproject.toml").exists() else package
+
+
+def standard_library() -> Path:
+    return Path(sysconfig.get_paths()["stdlib"])
+
+
+def at_cursor(case: Case) -> Window:
+    return Window(case.prefix, case.suffix)
+
+
+def with_rest(case: Case) -> Window:
+    """The rest of the cursor's line at the head of the suffix."""
+    return Window(case.prefix, case.rest + case.suffix)
+
+
+def anchored(lines: int) -> Split:
+    """The split at the line start `lines` lines above the cursor's line."""
+
+    def split(case: Case) -> Window:
+        starts = [0, *itertools.accumulate(len(line) + 1 for line in case.prefix.split("\n")[:-1])]
+        anchor = starts[max(len(starts) - 1 - lines, 0)]
+        return Window(case.prefix[:anchor], case.suffix, case.prefix[anchor:])
+
+    return split
+
+
+def _closers_right(bench: _Bench, cases: list[Case]) -> list[Row]:
+    splits = {"suffix from the next line": at_cursor, "suffix from the cursor": with_rest}
+    forms = [Form(name, bench.template, split, healed=True) for name, split in splits.items()]
+    rows = [Row(form.name, form.healed) for form in forms]
+    cut = [case for case in map(with_closers_right, cases) if case is not None]
+    for case in _progress(cut, "closers right of the cursor"):
+        for form, row in zip(forms, rows, strict=True):
+            text = bench.answer(form, case).text
+            shown = filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
+            row.count(shown == case.gold)
+    return rows
+
+
+def _gate(scored: list[tuple[float, bool]], least: float) -> dict[str, Any]:
+    shown = [exact for logprob, exact in scored if logprob >= least]
+    return {"min_logprob": least if math.isfinite(least) else None, "shown": len(shown), "exact": sum(shown)}
+
+
+def _progress(cases: list[Case], description: str) -> Iterable[Case]:
+    return track(cases, description, console=Console(stderr=True), transient=True)
