@@ -78,12 +78,11 @@ class _Bench:
 
     def forms(self) -> list[Form]:
         """The model's own order, and prefix-first too where it is trained on both."""
-        forms = []
+        forms: list[tuple[str, FimTemplate, Split]] = []
         if self.template.order is not Order.PSM:
             forms.append((self.template.order.name, self.template, at_cursor))
         if psm := self._prefix_first():
-            for lines in _ANCHORS:
-                forms.append((f"PSM, anchor {lines} lines above", psm, anchored(lines)))
+            forms += [(f"PSM, anchor {lines} lines above", psm, anchored(lines)) for lines in _ANCHORS]
             forms.append(("PSM, split at the cursor", psm, at_cursor))
         return [Form(*form, healed) for form in forms for healed in (True, False)]
 
