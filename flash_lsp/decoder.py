@@ -1,0 +1,148 @@
+"""The server's side of the model thread: loads the engine, runs one decode at a time, keeps the KV caches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from flash_engine import Cancelled, Engine, Session
+from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.flight import Job
+from flash_lsp.prompt.window import PromptState
+from flash_lsp.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+ENGINE_ERROR = "engine error"
+
+
+@dataclass(frozen=True, slots=True)
+class _Lineage:
+    """What the model keeps of one document between keystrokes."""
+
+    session: Session
+    state: PromptState
+
+
+@dataclass(slots=True)
+class Spent:
+    """Tokens since the start: of everything the engine did for documents, given-up decodes included."""
+
+    computed_tokens: int = 0
+    reused_tokens: int = 0
+    generated_tokens: int = 0
+    decodes: int = 0
+
+
+class ModelDecoder:
+    """Decodes on the engine's model thread and reports on the event loop `loop`."""
+
+    LINEAGES = 3
+    """Documents whose KV cache is kept."""
+
+    def __init__(self, engine: Engine, completer: Completer, loop: asyncio.AbstractEventLoop) -> None:
+        self.spent = Spent()
+        self._engine = engine
+        self._completer = completer
+        self._loop = loop
+        self._lineages: LRUCache[str, _Lineage] = LRUCache(self.LINEAGES)
+
+    @property
+    def device(self) -> str:
+        """The model and what computes it, for people."""
+        return f"{self._engine.name} on {self._engine.backend.name}"
+
+    def start(
+        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+    ) -> Callable[[], None]:
+        """Queue a decode; see flight.Decoder. A cancelled one reports nothing more."""
+        cancel = threading.Event()
+
+        def work() -> None:
+            if cancel.is_set():
+                return
+            suggestion = self._decode(job, cancel, lambda text: self._report(progress, text))
+            if not cancel.is_set():
+                self._report(done, suggestion)
+
+        self._engine.submit(work)
+        return cancel.set
+
+    def forget(self, uri: str) -> None:
+        """Drop what the model keeps of a closed document."""
+        self._engine.submit(lambda: self._lineages.pop(uri, None), urgent=False)
+
+    def close(self) -> None:
+        """End the model thread."""
+        self._engine.close()
+
+    def _decode(self, job: Job, cancel: threading.Event, progress: Callable[[str], None]) -> Suggestion:
+        lineage = self._lineages.get(job.uri)
+        if lineage is None:
+            lineage = self._lineages[job.uri] = _Lineage(self._engine.session(), PromptState())
+        session = lineage.session
+        computed, reused = session.computed, session.reused
+        suggestion = _NOTHING
+        try:
+            suggestion = self._completer.complete(
+                job.path,
+                job.place.prefix,
+                job.place.suffix,
+                session=session,
+                state=lineage.state,
+                max_lines=job.max_lines,
+                max_tokens=job.max_tokens,
+                cancel=cancel,
+                progress=progress,
+            )
+        except Cancelled:
+            pass
+        except Exception as error:
+            logger.error("the engine failed on %s: %s", job.uri, type(error).__name__)
+            del self._lineages[job.uri]
+        self.spent.decodes += 1
+        self.spent.computed_tokens += session.computed - computed
+        self.spent.reused_tokens += session.reused - reused
+        self.spent.generated_tokens += suggestion.tokens
+        return suggestion
+
+    def _report(self, callback: Callable[..., None], *values: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
+            self._loop.call_soon_threadsafe(callback, *values)
+
+
+_NOTHING = Suggestion(
+    text="",
+    finish="error",
+    tokens=0,
+    logprob=0.0,
+    first_ms=0.0,
+    total_ms=0.0,
+    reused=0,
+    computed=0,
+    silence=ENGINE_ERROR,
+)
+
+
+class NoModel:
+    """Stands in for a decoder when the model could not be loaded: every request is answered with nothing."""
+
+    def start(
+        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+    ) -> Callable[[], None]:
+        done(_NOTHING)
+        return lambda: None
+
+
+def load_model(
+    settings: Settings, loop: asyncio.AbstractEventLoop, progress: Callable[[str, float], None]
+) -> ModelDecoder:
+    """Load the model that the settings name. Takes a second or more; raises FlashError."""
+    engine = Engine.load(settings.model, device=settings.device, threads=settings.threads, progress=progress)
+    return ModelDecoder(engine, Completer(engine), loop)

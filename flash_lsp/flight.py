@@ -1,0 +1,64 @@
+"""A decode in flight: what it was started for, what it has produced, whether it still agrees with the typing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from flash_lsp.answers import Place
+
+if TYPE_CHECKING:
+    from flash_lsp.completer import Suggestion
+
+_OPEN_WORD = re.compile(r"\w+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a decoder is asked for."""
+
+    uri: str
+    path: str
+    """As it stands in the prompt: relative to the workspace folder."""
+    place: Place
+    max_lines: int
+    max_tokens: int
+
+
+class Decoder(Protocol):
+    """Runs the model away from the event loop and reports on it there."""
+
+    def start(
+        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+    ) -> Callable[[], None]:
+        """Begin a decode; returns what cancels it. `progress` gets the whole text so far, `done` the outcome."""
+        ...
+
+
+class Flight:
+    """One decode. It goes on while the user types what it produces, and past the reply it was started for."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.text = ""
+        """As far as it has been decoded, unfiltered."""
+        self.cancel: Callable[[], None] = lambda: None
+
+    def agrees(self, place: Place) -> bool:
+        """Whether typing led from the decode's place to `place` and nothing produced so far contradicts it."""
+        typed = place.typed_since(self.place)
+        return typed is not None and (self.text.startswith(typed) or typed.startswith(self.text))
+
+    def ready_at(self, place: Place) -> str:
+        """The part of the unfinished text that can be shown at `place`: its complete lines, or else its whole words."""
+        typed = place.typed_since(self.place)
+        ready = ready_part(self.text)
+        return ready[len(typed) :] if typed is not None and ready.startswith(typed) else ""
+
+
+def ready_part(text: str) -> str:
+    """The complete lines of an unfinished text, or else its whole words."""
+    lines = text[: max(text.rfind("\n"), 0)].rstrip()
+    return lines or _OPEN_WORD.sub("", text).rstrip()

@@ -1,0 +1,38 @@
+"""Where the cursor stands decides how much may be suggested: a line, a block, or nothing."""
+
+from __future__ import annotations
+
+import re
+
+from flash_lsp.text import Edit
+
+MID_LINE = "mid-line"
+
+_REST_OF_LINE = re.compile(r"[^\r\n]*")
+_CLOSERS = re.compile(r"""[\s)\]}>"'`;,:]*""")
+_OPENER = re.compile(r"(?:[:({\[]|=>|->|\b(?:then|do|else|begin))\s*$")
+_PAIRS = ("()", "[]", "{}", '""', "''", "``")
+
+
+def line_limit(prefix: str, suffix: str, *, block: int) -> int:
+    """Lines that may be suggested between `prefix` and `suffix`: `block` where a block begins (at the end of a line
+    that opens one, or on the blank line below it), 1 elsewhere, and 0 inside a line whose rest is more than closers."""
+    rest = _REST_OF_LINE.match(suffix)
+    assert rest is not None
+    if not _CLOSERS.fullmatch(rest[0]):
+        return 0
+    if rest[0].strip():
+        return 1
+    return block if _OPENER.search(_last_line(prefix)) else 1
+
+
+def _last_line(prefix: str) -> str:
+    """The last line of `prefix` that is not blank."""
+    text = prefix.rstrip()
+    return text[max(text.rfind("\n"), text.rfind("\r")) + 1 :]
+
+
+def cursor_after(edit: Edit) -> int:
+    """Where the cursor most likely stands after `edit`: behind the inserted text, or between the two halves of a
+    pair that the editor has closed by itself."""
+    return edit.end - 1 if edit.inserted in _PAIRS else edit.end

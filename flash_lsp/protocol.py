@@ -1,0 +1,101 @@
+"""What flash-lsp adds to the Language Server Protocol: notifications, a command and the trace record.
+
+docs/protocol.md describes them for the authors of clients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+from flash_lsp.pending import Reply
+
+READY = "flash-lsp/ready"
+STATUS = "flash-lsp/status"
+STATS = "flash-lsp.stats"
+REPLY_TRACE = "flash-lsp reply"
+
+
+class Position(TypedDict):
+    line: int
+    character: int
+
+
+class Ready(TypedDict):
+    """Parameters of `flash-lsp/ready`: asking again at this place gets more than the last reply did."""
+
+    uri: str
+    version: int
+    position: Position
+
+
+class Status(TypedDict):
+    """Parameters of `flash-lsp/status`: `state` is "loading", "ready", "off" or "error"."""
+
+    state: str
+    message: str
+
+
+class ReplyRecord(TypedDict):
+    """How one request was answered: `verbose` of the `$/logTrace` whose message is "flash-lsp reply"."""
+
+    uri: str
+    version: int
+    id: int
+    source: str
+    """Where the text came from: "shown", "answers", "inflight", "model", or "none" when nothing was looked up."""
+    silence: str | None
+    """Why the reply is empty; null when it is not."""
+    ms: float
+    held: bool
+    """The deadline passed with nothing ready."""
+    complete_line: bool
+    """The first line of the text is complete; false for an empty reply."""
+    on_time: bool
+    """Some text was replied, and no later than the deadline."""
+    prompt_tokens: int | None
+    """The counts of the decode behind the reply; null while it goes on, and for replies without a decode."""
+    reused: int | None
+    computed: int | None
+    generated: int | None
+
+
+def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
+    """The record of the `number`th reply."""
+    decode = reply.suggestion
+    return ReplyRecord(
+        uri=uri,
+        version=reply.version,
+        id=number,
+        source=reply.source,
+        silence=reply.silence,
+        ms=round(reply.seconds * 1000, 3),
+        held=reply.held,
+        complete_line=reply.complete_line,
+        on_time=bool(reply.text) and not reply.held,
+        prompt_tokens=decode.reused + decode.computed - decode.tokens if decode else None,
+        reused=decode.reused if decode else None,
+        computed=decode.computed if decode else None,
+        generated=decode.tokens if decode else None,
+    )
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts since the server started, as the command `flash-lsp.stats` reports them."""
+
+    requests: int = 0
+    sources: dict[str, int] = field(default_factory=dict)
+    silences: dict[str, int] = field(default_factory=dict)
+    held: int = 0
+    complete_line: int = 0
+    on_time: int = 0
+
+    def count(self, record: ReplyRecord) -> None:
+        self.requests += 1
+        self.sources[record["source"]] = self.sources.get(record["source"], 0) + 1
+        if record["silence"] is not None:
+            self.silences[record["silence"]] = self.silences.get(record["silence"], 0) + 1
+        self.held += record["held"]
+        self.complete_line += record["complete_line"]
+        self.on_time += record["on_time"]

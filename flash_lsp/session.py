@@ -1,0 +1,268 @@
+"""One document's completion session: what is shown, what is known, what is being decoded, and who waits for it.
+
+A plain state machine without threads: everything here runs on the server's event loop. Time comes from a `Clock`,
+text from a `Decoder`, and every request is answered exactly once, through its `reply` callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flash_lsp import filters
+from flash_lsp.answers import Answer, Answers, Place
+from flash_lsp.flight import Decoder, Flight, Job
+from flash_lsp.pending import Clock, Pending, Reply
+from flash_lsp.placement import MID_LINE, cursor_after, line_limit
+from flash_lsp.settings import Settings
+from flash_lsp.text import Document, Edit
+
+if TYPE_CHECKING:
+    from flash_lsp.completer import Suggestion
+
+
+OUT_OF_TIME = "out of time"
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The last reply that more text may follow, while the document stays as it was."""
+
+    place: Place
+    offset: int
+    text: str
+
+
+class DocumentSession:
+    """The state of one open document. `path` is what the prompt calls it.
+
+    `ready(offset)` is called when asking again at `offset`, where the last reply was given, would get more.
+    """
+
+    def __init__(
+        self,
+        document: Document,
+        settings: Settings,
+        clock: Clock,
+        *,
+        path: str = "",
+        decoder: Decoder | None = None,
+        ready: Callable[[int], None] = lambda offset: None,
+    ) -> None:
+        self.document = document
+        self.settings = settings
+        self._path = path or document.uri
+        self._clock = clock
+        self._decoder = decoder
+        self._ready = ready
+        self._answers = Answers()
+        self._shown: Answer | None = None
+        self._told: _Told | None = None
+        self._flight: Flight | None = None
+        self._target: Place | None = None
+        self._pending: Pending | None = None
+        self._follows_typing = False
+
+    def attach(self, decoder: Decoder) -> None:
+        """Give the session its decoder, once the model is loaded."""
+        self._decoder = decoder
+        if self._pending:
+            self._fly(self._pending.place)
+
+    def changed(self, edits: Sequence[Edit]) -> None:
+        """The document has changed: what waited is out of date, and decoding starts where typing seems to be."""
+        if not edits:
+            return
+        self._silence_pending("superseded")
+        self._told = None
+        text, cursor = self.document.text, cursor_after(edits[-1])
+        place = self._target = Place(text[:cursor], text[cursor:])
+        if self._flight and not self._flight.agrees(place):
+            self._land()
+        typing = len(edits) == 1 and edits[0].inserted and self._follows_typing
+        if typing and self.settings.decode_ahead and not self._forbidden(place) and not self._known(place):
+            self._fly(place)
+
+    def request(
+        self, start: int, end: int, reply: Callable[[Reply], None], *, chosen: str = "", invoked: bool = False
+    ) -> Callable[[], None]:
+        """Ask for a suggestion at the cursor `end`; returns what withdraws the request.
+
+        While the editor's completion menu is open, `chosen` is its selected entry, which would replace the text from
+        `start` on; otherwise `start` equals `end`. `invoked`: the user asked for it, so it may stand inside a line.
+        """
+        self._silence_pending("superseded")
+        self._told = None
+        text = self.document.text
+        place = Place(text[:start] + chosen, text[end:])
+        pending = self._pending = Pending(place, end, self.document.version, self._clock, reply)
+        self._follows_typing = not invoked and not chosen
+        self._serve(pending, invoked=invoked)
+
+        def withdraw() -> None:
+            if pending is self._pending:
+                self._silence_pending("cancelled")
+
+        return withdraw
+
+    def relax(self) -> None:
+        """Give up a decode that no request waits for, so that another document gets the model."""
+        if not self._pending:
+            self._land()
+
+    def close(self) -> None:
+        """Answer what waits and stop decoding."""
+        self._silence_pending("closed")
+        self._land()
+
+    def _serve(self, pending: Pending, *, invoked: bool) -> None:
+        forbidden = self._forbidden(pending.place)
+        if forbidden and not (invoked and forbidden == MID_LINE):
+            self._silence_pending(forbidden)
+            return
+        known = self._known(pending.place)
+        if known:
+            pending.source, answer = known
+            self._answer_pending(answer)
+            return
+        kept = self._flight is not None and self._flight.agrees(pending.place)
+        pending.source = "inflight" if kept else "model"
+        deadline, hold = self.settings.deadline_ms / 1000, self.settings.hold_ms / 1000
+        pending.after(deadline, self._on_deadline)
+        pending.after(max(hold, deadline), self._on_hold_over)
+        self._fly(pending.place)
+
+    def _forbidden(self, place: Place) -> str | None:
+        """The reason for saying nothing at `place`, whatever the model would say."""
+        text = self.document.text
+        if not self.settings.allows(self.document.language_id):
+            return "disabled"
+        if len(text) > 1000 * self.settings.max_file_kb:
+            return "too large"
+        if "\0" in text:
+            return "binary"
+        return None if self._line_limit(place) else MID_LINE
+
+    def _line_limit(self, place: Place) -> int:
+        return line_limit(place.prefix, place.suffix, block=self.settings.max_lines)
+
+    def _known(self, place: Place) -> tuple[str, Answer] | None:
+        """What can be answered at `place` without a decode, and where it comes from."""
+        if self._shown and self._shown.rest_at(place):
+            return "shown", self._shown
+        answer = self._answers.find(place)
+        return ("answers", answer) if answer else None
+
+    def _fly(self, place: Place) -> None:
+        """Have a decode under way that agrees with `place`: the present one, or else a new one."""
+        self._target = place
+        if self._flight and self._flight.agrees(place):
+            return
+        self._land()
+        if self._decoder is None:
+            return
+        flight = self._flight = Flight(place)
+        lines = self._line_limit(place) or 1
+        job = Job(self.document.uri, self._path, place, lines, self.settings.max_tokens)
+        flight.cancel = self._decoder.start(
+            job,
+            lambda text: self._on_progress(flight, text),
+            lambda suggestion: self._on_done(flight, suggestion),
+        )
+
+    def _land(self) -> None:
+        """Stop the decode in flight, if any."""
+        if self._flight:
+            self._flight.cancel()
+            self._flight = None
+
+    def _on_progress(self, flight: Flight, text: str) -> None:
+        if flight is not self._flight:
+            return
+        flight.text = text
+        if self._target and not flight.agrees(self._target):
+            self._fly(self._target)
+        elif self._pending and self._pending.held:
+            self._answer_pending_in_part()
+
+    def _on_done(self, flight: Flight, suggestion: Suggestion) -> None:
+        if flight is not self._flight:
+            return
+        self._flight = None
+        answer = self._judge(flight.place, suggestion)
+        if suggestion.finish != "error":
+            self._answers.add(answer)
+        self._lengthen_shown(answer)
+        if self._pending is None:
+            return
+        if answer.rest_at(self._pending.place) or self._pending.place == answer.place:
+            self._answer_pending(answer, suggestion)
+        else:
+            self._fly(self._pending.place)
+
+    def _judge(self, place: Place, suggestion: Suggestion) -> Answer:
+        """A finished decode after the filters."""
+        text, silence = suggestion.text, suggestion.silence
+        if silence is None:
+            language = self.document.language_id
+            filtered = filters.apply(language, place.prefix, place.suffix, text, suggestion.logprob)
+            text, silence = filtered.text, filtered.silence and str(filtered.silence)
+        if silence is None and not text:
+            silence = "empty"
+        return Answer(place, "" if silence else text, suggestion.finish != "length", silence)
+
+    def _lengthen_shown(self, answer: Answer) -> None:
+        """Let a finished answer lengthen what is shown, never change it, and say so to the client."""
+        shown, told = self._shown, self._told
+        rest = answer.rest_at(shown.place) if shown else None
+        if shown and rest and rest.startswith(shown.text):
+            self._shown = Answer(shown.place, rest, answer.complete)
+        rest = answer.rest_at(told.place) if told else None
+        if told and rest and rest.startswith(told.text) and rest != told.text:
+            self._ready(told.offset)
+
+    def _on_deadline(self, pending: Pending) -> None:
+        if pending is self._pending:
+            self._answer_pending_in_part()
+            pending.held = pending is self._pending
+
+    def _on_hold_over(self, pending: Pending) -> None:
+        if pending is self._pending:
+            self._silence_pending(OUT_OF_TIME if self._decoder else "loading")
+
+    def _answer_pending_in_part(self) -> None:
+        """Answer with what the unfinished decode can show, if there is anything."""
+        if self._pending is None or self._flight is None:
+            return
+        place = self._pending.place
+        text = self._flight.ready_at(place)
+        filtered = filters.apply(self.document.language_id, place.prefix, place.suffix, text, 0.0)
+        if filtered.text and filtered.silence is None:
+            self._answer_pending(Answer(place, filtered.text, complete=False))
+
+    def _answer_pending(self, answer: Answer, suggestion: Suggestion | None = None) -> None:
+        """Answer the pending request with what is left of `answer` at its place."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        text = answer.rest_at(pending.place) or ""
+        if text:
+            self._told = _Told(pending.place, pending.offset, text)
+            if answer is not self._shown:
+                self._shown = Answer(pending.place, text, answer.complete)
+        pending.answer(
+            text,
+            silence=answer.silence,
+            complete_line=answer.first_line_complete(text),
+            suggestion=suggestion,
+        )
+
+    def _silence_pending(self, reason: str) -> None:
+        """Answer the pending request, if there is one, with nothing."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        if reason == OUT_OF_TIME:
+            self._told = _Told(pending.place, pending.offset, "")
+        pending.answer("", silence=reason)

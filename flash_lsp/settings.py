@@ -1,0 +1,96 @@
+"""What the user can set: names, defaults, and what each setting accepts.
+
+Values come, later over earlier, from the command line, the client's `initializationOptions`, and its `flash-lsp`
+section (`workspace/configuration`, `workspace/didChangeConfiguration`). Names may be written `deadline_ms` or
+`deadlineMs`. A wrong value is reported and the value before it kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+SECTION = "flash-lsp"
+
+
+def _setting(default: Any, accepts: Callable[[Any], bool], expects: str) -> Any:
+    return field(default=default, metadata={"accepts": accepts, "expects": expects})
+
+
+def _flag(default: bool) -> Any:
+    return _setting(default, lambda value: isinstance(value, bool), "true or false")
+
+
+def _number(default: int | None, low: int, high: int, unit: str) -> Any:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+    return _setting(default, accepts, f"a whole number from {low} to {high} ({unit})")
+
+
+def _choice(*names: str) -> Any:
+    return _setting(names[0], lambda value: value in names, "one of " + ", ".join(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one server."""
+
+    enabled: bool = _flag(True)
+    disabled_languages: tuple[str, ...] = _setting(
+        (),
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+        'a list of language ids, such as ["markdown"]',
+    )
+    deadline_ms: int = _number(50, 1, 10_000, "milliseconds from a request to the best reply that is ready")
+    hold_ms: int = _number(400, 0, 60_000, "milliseconds that a request is held when nothing is ready")
+    max_lines: int = _number(8, 1, 100, "lines of a suggested block")
+    max_tokens: int = _number(96, 1, 1_024, "tokens of a suggestion")
+    max_file_kb: int = _number(2_048, 1, 1_048_576, "thousand characters; larger files are left alone")
+    decode_ahead: bool = _flag(True)
+    """Start decoding when the text changes, before the editor asks."""
+    completion: str = _choice("auto", "always", "never")
+    """Whether `textDocument/completion` is answered; auto: for clients without inline completion."""
+    model: str = _setting(
+        "flash-coder", lambda value: isinstance(value, str) and value != "", "a model's name or its folder"
+    )
+    device: str = _choice("auto", "native", "mlx", "reference")
+    threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
+
+    def allows(self, language: str) -> bool:
+        """Whether suggestions are on for documents of this language id."""
+        return self.enabled and language not in self.disabled_languages
+
+    def updated(self, values: object) -> tuple[Settings, list[str]]:
+        """These settings with a client's `values` over them, and one line for each value that was refused.
+
+        `values` is a JSON object of settings, bare or under "flash-lsp"; null stands for "nothing set", as a whole
+        and for one setting.
+        """
+        if isinstance(values, Mapping) and SECTION in values:
+            values = values[SECTION]
+        if values is None:
+            return self, []
+        if not isinstance(values, Mapping):
+            return self, [f"expected an object of settings, got {values!r}: ignored"]
+        known = {each.name: each for each in fields(self)}
+        accepted: dict[str, Any] = {}
+        problems = []
+        for name, value in values.items():
+            setting = known.get(_snake_case(name))
+            if setting is None:
+                problems.append(f"{name} is not a setting: ignored (settings: {', '.join(known)})")
+            elif value is None:
+                continue
+            elif setting.metadata["accepts"](value):
+                accepted[setting.name] = tuple(value) if isinstance(value, list) else value
+            else:
+                kept = getattr(self, setting.name)
+                problems.append(f"{name}: {value!r} is not {setting.metadata['expects']}: kept {kept!r}")
+        return replace(self, **accepted), problems
+
+
+def _snake_case(name: object) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name)).lower()
