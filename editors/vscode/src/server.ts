@@ -1,0 +1,178 @@
+/** The server's life: found, started, talked to, restarted when it crashes. */
+
+import * as vscode from "vscode";
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  RevealOutputChannelOn,
+  State,
+  type LanguageClientOptions,
+} from "vscode-languageclient/node";
+import { AskAgain, type Ready } from "./askAgain";
+import { Backoff } from "./backoff";
+import type { Program } from "./discovery";
+import * as settings from "./settings";
+import { fromServer, type ServerStatus, type Status } from "./status";
+
+export interface Channels {
+  output: vscode.LogOutputChannel;
+  trace: vscode.LogOutputChannel;
+}
+
+export class Server implements vscode.Disposable {
+  private client: LanguageClient | undefined;
+  private current: Status = { state: "starting" };
+  private queue: Promise<void> = Promise.resolve();
+  private retry: NodeJS.Timeout | undefined;
+  private readonly backoff = new Backoff();
+  private readonly askAgain = new AskAgain();
+  private readonly changed = new vscode.EventEmitter<Status>();
+  readonly onDidChange = this.changed.event;
+
+  /** The program that runs now. */
+  program: Program | undefined;
+
+  constructor(
+    private readonly find: () => Program | undefined,
+    private readonly paused: () => boolean,
+    private readonly channels: Channels,
+  ) {}
+
+  get status(): Status {
+    return this.current;
+  }
+
+  set status(status: Status) {
+    this.current = status;
+    this.changed.fire(status);
+  }
+
+  /** Stops the server if it runs, looks for its program again, and starts it. */
+  restart(): Promise<void> {
+    this.backoff.reset();
+    return this.enqueue(async () => {
+      await this.stop();
+      await this.start();
+    });
+  }
+
+  /** Tells the server the settings as they are now. */
+  async sendSettings(): Promise<void> {
+    if (this.client?.state !== State.Running) return;
+    await this.client.sendNotification("workspace/didChangeConfiguration", { settings: this.serverSettings() });
+  }
+
+  /** The commands that the running server offers. */
+  get commands(): readonly string[] {
+    return this.client?.initializeResult?.capabilities.executeCommandProvider?.commands ?? [];
+  }
+
+  async execute(command: string): Promise<unknown> {
+    return await this.client?.sendRequest("workspace/executeCommand", { command });
+  }
+
+  dispose(): void {
+    void this.enqueue(() => this.stop());
+    this.changed.dispose();
+  }
+
+  /** Runs one change of state after the other. */
+  private enqueue(work: () => Promise<void>): Promise<void> {
+    this.queue = this.queue.then(work).catch((error: unknown) => this.channels.output.error(String(error)));
+    return this.queue;
+  }
+
+  private async stop(): Promise<void> {
+    clearTimeout(this.retry);
+    const client = this.client;
+    this.client = undefined;
+    if (client?.needsStop()) await client.dispose();
+  }
+
+  private async start(): Promise<void> {
+    const program = (this.program = this.find());
+    if (!program) {
+      this.status = { state: "missing" };
+      return;
+    }
+    const { output } = this.channels;
+    output.info(`Starting ${[program.command, ...program.args].join(" ")} serve (${program.origin})`);
+    this.status = { state: "starting" };
+    const client = new LanguageClient(
+      settings.SECTION,
+      "flash-lsp",
+      { command: program.command, args: [...program.args, "serve"], options: { env: { ...process.env, PYTHONSAFEPATH: "1" } } },
+      this.options(),
+    );
+    this.client = client;
+    client.onNotification("flash-lsp/status", (params: ServerStatus) => {
+      const before = this.status.state;
+      this.status = fromServer(params);
+      if (this.status.state === "ready" && (before === "starting" || before === "loading")) void this.askAgain.loaded();
+    });
+    client.onNotification("flash-lsp/ready", (params: Ready) => this.askAgain.ready(params));
+    client.onDidChangeState(({ oldState, newState }) => {
+      if (client === this.client && oldState === State.Running && newState === State.Stopped) this.crashed("it ended");
+    });
+    try {
+      await client.start();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      if (!message.includes("ENOENT")) return this.crashed(message);
+      this.status = { state: "missing", message: `${program.command} (${program.origin}) is not a program.` };
+    }
+  }
+
+  private crashed(why: string): void {
+    const wait = this.backoff.next();
+    const next = wait === undefined ? "not started again" : `started again in ${wait / 1000} s`;
+    const message = `The server stopped unexpectedly (${why}): ${next}.`;
+    this.channels.output.error(message);
+    this.status = { state: "error", message };
+    if (wait === undefined) return;
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => {
+      void this.enqueue(async () => {
+        await this.stop();
+        await this.start();
+      });
+    }, wait);
+  }
+
+  private serverSettings(): Record<string, unknown> {
+    return settings.forServer(this.paused());
+  }
+
+  private options(): LanguageClientOptions {
+    return {
+      documentSelector: [{ scheme: "file" }, { scheme: "untitled" }, { scheme: "vscode-notebook-cell" }],
+      outputChannel: this.channels.output,
+      traceOutputChannel: this.channels.trace,
+      revealOutputChannelOn: RevealOutputChannelOn.Never,
+      initializationOptions: () => this.serverSettings(),
+      initializationFailedHandler: () => false,
+      errorHandler: {
+        error: () => ({ action: ErrorAction.Continue, handled: true }),
+        closed: () => ({ action: CloseAction.DoNotRestart, handled: true }),
+      },
+      middleware: {
+        workspace: {
+          configuration: ({ items }) => items.map(({ section }) => (section === settings.SECTION ? this.serverSettings() : null)),
+        },
+        provideInlineCompletionItems: async (document, position, context, token, next) => {
+          if (this.paused()) return null;
+          const asked = this.current.state;
+          if (asked === "ready" || asked === "silent") this.status = { state: "thinking" };
+          const result = await next(document, position, this.askAgain.context(context), token);
+          const items = Array.isArray(result) ? result : (result?.items ?? []);
+          if (items.length > 0) void vscode.commands.executeCommand("setContext", "flash-lsp.suggested", true);
+          if (this.current.state === "thinking" && !token.isCancellationRequested) {
+            this.status = { state: items.length > 0 ? "ready" : "silent" };
+          }
+          return result;
+        },
+      },
+    };
+  }
+}
