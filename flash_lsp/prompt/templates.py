@@ -13,11 +13,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 from flash_engine.errors import ModelError
-from flash_engine.tokenizer import Tokenizer
 
 PLAIN = "plain"
+
+
+class ControlTokens(Protocol):
+    """What the table needs of a tokenizer."""
+
+    def special(self, name: str) -> int | None:
+        """Id of the control token with this exact string, None if there is none."""
+        ...
 
 
 class Slot(Enum):
@@ -130,6 +138,10 @@ FAMILIES: dict[str, Family] = {
     PLAIN: Family(names=("smollm", "llama-3"), infill="{prefix}", by_tokens=False),
 }
 
+_PLAIN_WARNING = (
+    "no fill-in-the-middle format is known for this model: only the text before the cursor is used"
+)
+
 Piece = int | str | Slot
 """A control token's id, literal text, or a place for text."""
 
@@ -155,7 +167,7 @@ class FimTemplate:
         return Order.SPM if suffix_first else Order.PSM
 
 
-def choose(model: str, tokenizer: Tokenizer, family: str | None = None) -> FimTemplate:
+def choose(model: str, tokenizer: ControlTokens, family: str | None = None) -> FimTemplate:
     """The template of the model called `model` (a bundled name or a folder's); of `family` if one is given.
 
     Raises ModelError if `family` is not in the table, or needs control tokens that the tokenizer lacks.
@@ -164,19 +176,18 @@ def choose(model: str, tokenizer: Tokenizer, family: str | None = None) -> FimTe
         if family not in FAMILIES:
             raise ModelError(f"no prompt template {family!r}: give one of {', '.join(FAMILIES)}")
         return resolve(family, tokenizer)
-    known = (key for key, entry in FAMILIES.items() if any(name in model.lower() for name in entry.names))
-    for key in known:
-        if not _missing(FAMILIES[key], tokenizer):
+    fitting = [key for key, entry in FAMILIES.items() if not _missing(entry, tokenizer)]
+    for key in fitting:
+        if any(name in model.lower() for name in FAMILIES[key].names):
             return resolve(key, tokenizer)
-    for key, entry in FAMILIES.items():
-        if entry.by_tokens and not _missing(entry, tokenizer):
+    for key in fitting:
+        if FAMILIES[key].by_tokens:
             warning = f"{model}: not a known name; its control tokens are {key}'s, so prompts follow {key}"
             return replace(resolve(key, tokenizer), warning=warning)
-    warning = f"{model}: no fill-in-the-middle tokens; suggestions come from the text before the cursor alone"
-    return replace(resolve(PLAIN, tokenizer), warning=warning)
+    return resolve(PLAIN, tokenizer)
 
 
-def resolve(family: str, tokenizer: Tokenizer) -> FimTemplate:
+def resolve(family: str, tokenizer: ControlTokens) -> FimTemplate:
     """The template of `family`. Raises ModelError that names a control token the tokenizer lacks."""
     entry = FAMILIES[family]
     if missing := _missing(entry, tokenizer):
@@ -192,6 +203,7 @@ def resolve(family: str, tokenizer: Tokenizer) -> FimTemplate:
         file=_pieces(entry.file, tokenizer),
         infill=_pieces(entry.infill, tokenizer),
         stop=frozenset(token for token in stops if token is not None),
+        warning=_PLAIN_WARNING if family == PLAIN else None,
     )
 
 
@@ -203,11 +215,11 @@ def _controls(entry: Family) -> list[str]:
     return _CONTROL.findall(entry.start + entry.repository + entry.file + entry.infill)
 
 
-def _missing(entry: Family, tokenizer: Tokenizer) -> list[str]:
+def _missing(entry: Family, tokenizer: ControlTokens) -> list[str]:
     return [name for name in _controls(entry) if tokenizer.special(name) is None]
 
 
-def _pieces(text: str, tokenizer: Tokenizer) -> tuple[Piece, ...]:
+def _pieces(text: str, tokenizer: ControlTokens) -> tuple[Piece, ...]:
     def piece(part: str) -> Piece:
         if _SLOT.fullmatch(part):
             return Slot(part)
