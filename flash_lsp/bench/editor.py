@@ -19,7 +19,7 @@ from pygls.lsp.client import LanguageClient
 from rich.syntax import Syntax
 
 from flash_engine.errors import FlashError
-from flash_lsp.protocol import REPLY_TRACE, STATS, STATUS, ReplyRecord
+from flash_lsp.protocol import READY, REPLY_TRACE, STATS, STATUS, ReplyRecord
 from flash_lsp.text import Document
 
 SERVE = (sys.executable, "-m", "flash_lsp", "serve")
@@ -66,6 +66,7 @@ class Editor:
     async def __aenter__(self) -> Self:
         # pygls sets attributes on its handlers, which bound methods do not take.
         self._client.feature(types.LOG_TRACE)(lambda params: self._keep_record(params))
+        self._client.feature(READY)(lambda params: None)
         self._client.feature(STATUS)(lambda params: self._keep_status(params))
         for message in (types.WINDOW_LOG_MESSAGE, types.WINDOW_SHOW_MESSAGE):
             self._client.feature(message)(lambda params: self._complaints.append(params.message))

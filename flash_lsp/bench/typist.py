@@ -73,6 +73,7 @@ class Typist:
                 continue
             self._due += key.gap_ms / 1000 / self._speed
             await asyncio.sleep(self._due - time.perf_counter())
+            self._raise_failed()
             rest = "" if self._at is None else rest_of_line(self.recording.finished[self._at :])
             if self._at is not None and key.start == self.cursor and self._accepts(self, rest):
                 self._press(self.cursor, 0, rest, self._at + len(rest))
@@ -84,8 +85,19 @@ class Typist:
     async def settle(self) -> None:
         """Wait until every request is answered."""
         if self._asking:
-            await asyncio.gather(*self._asking)
+            await asyncio.wait(self._asking)
+        self._raise_failed()
         self._due = max(self._due, time.perf_counter())
+
+    def _raise_failed(self) -> None:
+        """Forget the requests that are done; if one failed, give up the others and raise its error."""
+        done = {task for task in self._asking if task.done()}
+        self._asking -= done
+        failed = [task for task in done if task.exception()]
+        if failed:
+            for task in self._asking:
+                task.cancel()
+            failed[0].result()
 
     def _press(self, start: int, removed: int, inserted: str, at: int | None) -> None:
         self._editor.edit(self.document, start, removed, inserted)
@@ -94,9 +106,7 @@ class Typist:
         self.cursor = start + len(inserted)
         self.shown = self.shown.after(start, removed, inserted) if self.shown else None
         self._at = at
-        asking = asyncio.create_task(self._ask())
-        self._asking.add(asking)
-        asking.add_done_callback(self._asking.discard)
+        self._asking.add(asyncio.create_task(self._ask()))
         self._watch(self)
 
     async def _ask(self) -> None:

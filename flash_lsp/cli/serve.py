@@ -24,10 +24,7 @@ def serve(
     address = None if tcp is None else loopback_address(tcp)
     from flash_lsp import server
 
-    if address is None:
-        server.serve_stdio()
-    else:
-        server.serve_tcp(*address)
+    server.serve(tcp=address)
 
 
 def loopback_address(text: str) -> tuple[str, int]:

@@ -8,5 +8,5 @@ from pathlib import Path
 
 def example() -> tuple[Path, str]:
     """The demo's Python file: its path and text."""
-    path = Path(str(files(__name__))) / "library.py"
+    path = Path(str(files(__name__))) / "vector.py"
     return path, path.read_text(encoding="utf-8")
