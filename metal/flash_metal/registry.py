@@ -1,0 +1,111 @@
+"""The kernels by name, each built once from its text by mx.fast.metal_kernel or by a stand-in for it.
+
+A stand-in runs the same text elsewhere: `flash_metal.cuda.kernel` on an NVIDIA GPU, the shim of the tests on a
+CPU. MLX hashes header and text at every launch, so comments and indentation are taken out when they are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Protocol, cast
+
+import mlx.core as mx
+
+Shape = tuple[int, ...]
+Grid = tuple[int, int, int]
+
+
+class Kernel(Protocol):
+    """A kernel as mx.fast.metal_kernel returns it; the grid counts threads and is a multiple of threadgroup."""
+
+    def __call__(
+        self,
+        *,
+        inputs: Sequence[mx.array],
+        template: Sequence[tuple[str, Any]],
+        grid: Grid,
+        threadgroup: Grid,
+        output_shapes: Sequence[Shape],
+        output_dtypes: Sequence[mx.Dtype],
+    ) -> list[mx.array]: ...
+
+
+class Factory(Protocol):
+    """mx.fast.metal_kernel, or what stands in for it."""
+
+    def __call__(
+        self, *, name: str, input_names: Sequence[str], output_names: Sequence[str], source: str, header: str
+    ) -> Kernel: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The arrays of a kernel, in order, and the helper texts in front of it."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    headers: tuple[str, ...] = ("common", "gemv")
+
+
+SIGNATURES = {
+    "qkv": Signature(
+        ("x", "norm", "weight", "affine", "bias", "head_norm", "frequency", "position", "eps"), ("q", "rows")
+    ),
+    "attention": Signature(
+        ("q", "cache", "fresh", "layer", "position", "scale"), ("y", "stats"), headers=("common",)
+    ),
+    "project": Signature(("parts", "stats", "weight", "affine", "residual"), ("y",)),
+    "gate_up": Signature(("x", "norm", "weight", "affine", "eps"), ("y",)),
+    "linear": Signature(("x", "weight", "affine", "norm", "eps", "residual"), ("y",)),
+    "quantize": Signature(("x",), ("weight", "affine")),
+}
+
+
+@cache
+def text(file: str) -> str:
+    """kernels/`file` without comments and needless blanks, a line for a line of code."""
+    raw = (files("flash_metal") / "kernels" / file).read_text("ascii")
+    code = re.sub(r" *([,;(){}=]) *", r"\1", re.sub(r"//[^\n]*", "", raw))
+    return "".join(f"{line.strip()}\n" for line in code.splitlines() if line.strip())
+
+
+def header_and_source(name: str) -> tuple[str, str]:
+    """The text of the kernel `name` of SIGNATURES as it is handed to MLX."""
+    return "".join(text(f"{part}.metal") for part in SIGNATURES[name].headers), text(f"{name}.metal")
+
+
+def device_factory() -> Factory:
+    """What builds kernels for this machine's GPU. Raises RuntimeError if MLX has none here."""
+    if mx.metal.is_available():
+        return cast(Factory, mx.fast.metal_kernel)
+    if mx.cuda.is_available():
+        from flash_metal import cuda
+
+        return cuda.kernel
+    raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")
+
+
+class Registry:
+    """Builds each kernel once with `factory`."""
+
+    def __init__(self, factory: Factory) -> None:
+        self._factory = factory
+        self._built: dict[str, Kernel] = {}
+
+    def __getitem__(self, name: str) -> Kernel:
+        """The kernel `name` of SIGNATURES. Raises KeyError if there is none."""
+        if name not in self._built:
+            signature = SIGNATURES[name]
+            header, source = header_and_source(name)
+            self._built[name] = self._factory(
+                name=f"flash_{name}",
+                input_names=signature.inputs,
+                output_names=signature.outputs,
+                header=header,
+                source=source,
+            )
+        return self._built[name]

@@ -1,0 +1,87 @@
+template <int BITS>
+inline void unpack(uint word,float zero,thread float* values){
+constexpr int FIELDS=16 / BITS;
+for(int h=0;h < 2;h++){
+const uint bits=word >>(16 * h);
+for(int j=0;j < FIELDS;j++){
+const uint field=((1u << BITS)- 1u)<<(BITS * j);
+const float unit=1.0f / float(1u <<(BITS * j));
+const float raised=as_type<float>(0x4b000000u |(bits & field));
+values[h * FIELDS + j]=fma(raised,unit,-8388608.0f * unit - zero);
+}
+}
+}
+template <typename T>
+inline void load8(const device T* x,thread float* values){
+for(int h=0;h < 2;h++){
+const vec<T,4> four=*(const device vec<T,4>*)(x + 4 * h);
+for(int i=0;i < 4;i++){
+values[4 * h + i]=float(four[i]);
+}
+}
+}
+template <int M,int R,int BITS,typename A>
+inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
+const thread float* x,thread float* sums){
+for(int r=0;r < R;r++){
+const A scale_bias=affine[uint(r)* groups];
+float q[8];
+for(int i=0;i < BITS / 4;i++){
+unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+}
+for(int i=0;i < 8;i++){
+const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+for(int m=0;m < M;m++){
+sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+}
+}
+}
+}
+template <typename T, typename S, int BITS, int GROUP, int M, int N, int K, int R, int SG>
+[[kernel]] void custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t(
+  const device float16_t* x [[buffer(0)]],
+  const device float16_t* norm [[buffer(1)]],
+  const device uint32_t* weight [[buffer(2)]],
+  const device float16_t* affine [[buffer(3)]],
+  const constant float* eps [[buffer(4)]],
+  device float16_t* y [[buffer(5)]],
+  uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
+  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
+  uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]]) {
+const uint lane=thread_index_in_simdgroup;
+const uint row=(threadgroup_position_in_grid.x * SG + simdgroup_index_in_threadgroup)* R;
+const device uint32_t* gate_weight=weight + row *(K * BITS / 32);
+const device uint32_t* up_weight=gate_weight + N *(K * BITS / 32);
+const device vec<S,2>* gate_affine=(const device vec<S,2>*)affine + row *(K / GROUP);
+const device vec<S,2>* up_affine=gate_affine + N *(K / GROUP);
+float gate[M * R]={0.0f};
+float up[M * R]={0.0f};
+float squares[M]={0.0f};
+for(uint c=lane;c < K / 8;c +=32){
+float v[M * 8];
+for(int m=0;m < M;m++){
+load8(x + m * K + c * 8,v + m * 8);
+for(int i=0;i < 8;i++){
+squares[m]=fma(v[m * 8 + i],v[m * 8 + i],squares[m]);
+v[m * 8 + i] *=float(norm[c * 8 + i]);
+}
+}
+multiply<M,R,BITS>(gate_weight + c *(BITS / 4),gate_affine + c * 8 / GROUP,K * BITS / 32,
+K / GROUP,v,gate);
+multiply<M,R,BITS>(up_weight + c *(BITS / 4),up_affine + c * 8 / GROUP,K * BITS / 32,
+K / GROUP,v,up);
+}
+for(int m=0;m < M;m++){
+const float inverse=rsqrt(fma(simd_sum(squares[m]),1.0f / float(K),eps[0]));
+for(int r=0;r < R;r++){
+const float g=simd_sum(gate[m * R + r])* inverse;
+const float u=simd_sum(up[m * R + r])* inverse;
+if(lane==0){
+y[m * N + row + r]=T(g /(1.0f + exp(-g))* u);
+}
+}
+}
+
+}
+
+template [[host_name("custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t")]] [[kernel]] decltype(custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>) custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>;

@@ -1,0 +1,114 @@
+template <int BITS>
+inline void unpack(uint word,float zero,thread float* values){
+constexpr int FIELDS=16 / BITS;
+for(int h=0;h < 2;h++){
+const uint bits=word >>(16 * h);
+for(int j=0;j < FIELDS;j++){
+const uint field=((1u << BITS)- 1u)<<(BITS * j);
+const float unit=1.0f / float(1u <<(BITS * j));
+const float raised=as_type<float>(0x4b000000u |(bits & field));
+values[h * FIELDS + j]=fma(raised,unit,-8388608.0f * unit - zero);
+}
+}
+}
+template <typename T>
+inline void load8(const device T* x,thread float* values){
+for(int h=0;h < 2;h++){
+const vec<T,4> four=*(const device vec<T,4>*)(x + 4 * h);
+for(int i=0;i < 4;i++){
+values[4 * h + i]=float(four[i]);
+}
+}
+}
+template <int M,int R,int BITS,typename A>
+inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
+const thread float* x,thread float* sums){
+for(int r=0;r < R;r++){
+const A scale_bias=affine[uint(r)* groups];
+float q[8];
+for(int i=0;i < BITS / 4;i++){
+unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+}
+for(int i=0;i < 8;i++){
+const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+for(int m=0;m < M;m++){
+sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+}
+}
+}
+}
+template <typename T, typename S, int BITS, int GROUP, int H, int D, int M, int N, int NS, int R, int SG, int SPLIT>
+[[kernel]] void custom_kernel_flash_project__float16_t_float16_t_4_64_6_64_2_192_4_8_8_4_float16_t_float_uint32_t_float16_t_float16_t_float16_t(
+  const device float16_t* parts [[buffer(0)]],
+  const device float* stats [[buffer(1)]],
+  const device uint32_t* weight [[buffer(2)]],
+  const device float16_t* affine [[buffer(3)]],
+  const device float16_t* residual [[buffer(4)]],
+  device float16_t* y [[buffer(5)]],
+  uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
+  uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
+  uint thread_index_in_threadgroup [[thread_index_in_threadgroup]],
+  uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]]) {
+constexpr int K=H * D;
+constexpr uint ROWS=SG / SPLIT * R;
+threadgroup float shares[NS * M * H];
+threadgroup float partial[SG * M * R];
+const uint lane=thread_index_in_simdgroup;
+const uint sg=simdgroup_index_in_threadgroup;
+const uint id=thread_index_in_threadgroup;
+const uint row=threadgroup_position_in_grid.x * ROWS + sg / SPLIT * R;
+for(uint i=id;i < M * H;i +=32 * SG){
+float highest=stats[2 * i];
+for(uint s=1;s < NS;s++){
+highest=max(highest,stats[2 *(s * M * H + i)]);
+}
+float all=0.0f;
+for(uint s=0;s < NS;s++){
+const uint at=s * M * H + i;
+const float fade=exp2(stats[2 * at] - highest);
+shares[at]=stats[2 * at + 1] * fade;
+all=fma(stats[2 * at + 1],fade,all);
+}
+for(uint s=0;s < NS;s++){
+shares[s * M * H + i] /=all;
+}
+}
+threadgroup_barrier(mem_flags::mem_threadgroup);
+float sums[M * R]={0.0f};
+for(uint c=sg % SPLIT * 32 + lane;c < K / 8;c +=32 * SPLIT){
+float v[M * 8]={0.0f};
+for(int m=0;m < M;m++){
+for(uint s=0;s < NS;s++){
+float part[8];
+load8(parts +(s * M + m)* K + c * 8,part);
+const float share=shares[(s * M + m)* H + c * 8 / D];
+for(int i=0;i < 8;i++){
+v[m * 8 + i]=fma(share,part[i],v[m * 8 + i]);
+}
+}
+}
+multiply<M,R,BITS>(weight + row *(K * BITS / 32)+ c *(BITS / 4),
+(const device vec<S,2>*)affine + row *(K / GROUP)+ c * 8 / GROUP,
+K * BITS / 32,K / GROUP,v,sums);
+}
+for(int i=0;i < M * R;i++){
+const float sum=simd_sum(sums[i]);
+if(lane==0){
+partial[sg *(M * R)+ i]=sum;
+}
+}
+threadgroup_barrier(mem_flags::mem_threadgroup);
+for(uint i=id;i < M * ROWS;i +=32 * SG){
+const uint m=i / ROWS;
+const uint r=i % ROWS;
+const uint n=threadgroup_position_in_grid.x * ROWS + r;
+float sum=0.0f;
+for(uint s=0;s < SPLIT;s++){
+sum +=partial[(r / R * SPLIT + s)*(M * R)+ m * R + r % R];
+}
+y[m * N + n]=T(sum + float(residual[m * N + n]));
+}
+
+}
+
+template [[host_name("custom_kernel_flash_project__float16_t_float16_t_4_64_6_64_2_192_4_8_8_4_float16_t_float_uint32_t_float16_t_float16_t_float16_t")]] [[kernel]] decltype(custom_kernel_flash_project__float16_t_float16_t_4_64_6_64_2_192_4_8_8_4_float16_t_float_uint32_t_float16_t_float16_t_float16_t<float16_t, float16_t, 4, 64, 6, 64, 2, 192, 4, 8, 8, 4>) custom_kernel_flash_project__float16_t_float16_t_4_64_6_64_2_192_4_8_8_4_float16_t_float_uint32_t_float16_t_float16_t_float16_t<float16_t, float16_t, 4, 64, 6, 64, 2, 192, 4, 8, 8, 4>;
