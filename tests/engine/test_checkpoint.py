@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from flash_engine import Checkpoint, ModelError
+
+from .tiny import Shape, write_checkpoint
+
+UP = "model.layers.1.mlp.up_proj"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_checkpoint(tmp_path)
+
+
+def edit_tensors(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    raw = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**raw, **changes}))
+
+
+def test_tensors_as_stored(folder: Path) -> None:
+    checkpoint = Checkpoint(folder)
+    for name, values in load_file(folder / "model.safetensors").items():
+        stored = checkpoint.tensor(name)
+        assert stored.dtype == values.dtype
+        assert not stored.flags.writeable
+        np.testing.assert_array_equal(stored, values)
+
+
+@pytest.mark.parametrize("group", [32, 64])
+def test_dequantized_as_mlx_does(tmp_path: Path, group: int) -> None:
+    matrix = Checkpoint(write_checkpoint(tmp_path, Shape(group=group))).quantized(UP)
+    parts = (mx.array(part) for part in (matrix.weight, matrix.scales, matrix.biases))
+    expected = np.array(mx.dequantize(*parts, group_size=group, bits=4).astype(mx.float32))
+    np.testing.assert_allclose(matrix.dequantize(), expected, atol=2e-4)
+
+
+def test_bfloat16_becomes_float32(folder: Path) -> None:
+    values = mx.array([1.0, -2.5, 3.140625, 1e30] * 16, dtype=mx.bfloat16)
+    tensors = dict(mx.load(str(folder / "model.safetensors")), **{"model.norm.weight": values})
+    mx.save_safetensors(str(folder / "model.safetensors"), tensors)
+    np.testing.assert_array_equal(Checkpoint(folder).vector("model.norm.weight"), values.astype(mx.float32))
+
+
+def test_several_files(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    for part, chosen in enumerate((names[::2], names[1::2])):
+        save_file({name: tensors[name] for name in chosen}, folder / f"model-{part}-of-2.safetensors")
+    (folder / "model.safetensors").unlink()
+    checkpoint = Checkpoint(folder)
+    for name in names:
+        np.testing.assert_array_equal(checkpoint.tensor(name), tensors[name])
+
+
+def test_no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"model\.safetensors is missing"):
+        Checkpoint(folder)
+
+
+def test_no_config(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"config\.json is missing"):
+        Checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 8, 100, 5_000, -1])
+def test_truncated(folder: Path, keep: int) -> None:
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(ModelError, match=r"model\.safetensors is truncated or not safetensors"):
+        Checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{]",
+        b"[]",
+        b'{"x": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}',
+        b'{"x": {"dtype": "F32", "shape": [2], "data_offsets": [-8, 8]}}',
+        b'{"x": {"dtype": "F99", "shape": [2], "data_offsets": [0, 8]}}',
+        b'{"x": {"dtype": "F32", "shape": [2]}}',
+        b'{"x": 5}',
+    ],
+)
+def test_damaged_header(folder: Path, header: bytes) -> None:
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(ModelError, match="truncated or not safetensors"):
+        Checkpoint(folder)
+
+
+def test_missing_tensor(folder: Path) -> None:
+    edit_tensors(folder, lambda tensors: tensors.pop(f"{UP}.scales"))
+    with pytest.raises(ModelError, match=rf"model\.safetensors has no tensor {UP}\.scales"):
+        Checkpoint(folder)
+
+
+def test_wrong_shape(folder: Path) -> None:
+    edit_tensors(folder, lambda tensors: tensors.update({f"{UP}.weight": tensors[f"{UP}.weight"][:-1]}))
+    with pytest.raises(ModelError, match=rf"{UP}\.weight has shape \[127, 8\], .* \[128, 8\]"):
+        Checkpoint(folder)
+
+
+def test_wrong_type(folder: Path) -> None:
+    edit_tensors(
+        folder, lambda tensors: tensors.update({f"{UP}.scales": tensors[f"{UP}.scales"].astype(np.float32)})
+    )
+    with pytest.raises(ModelError, match=rf"{UP}\.scales is float32, not float16"):
+        Checkpoint(folder)
+
+
+@pytest.mark.parametrize("part", ["scales", "biases"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scale_that_is_not_finite(folder: Path, part: str, value: float) -> None:
+    def poison(tensors: dict[str, Any]) -> None:
+        tensors[f"{UP}.{part}"][3, 1] = value
+
+    edit_tensors(folder, poison)
+    checkpoint = Checkpoint(folder)
+    with pytest.raises(
+        ModelError, match=rf"model\.safetensors: tensor {UP}\.{part} holds a NaN or an infinity"
+    ):
+        checkpoint.quantized(UP)
+
+
+def test_norm_that_is_not_finite(folder: Path) -> None:
+    edit_tensors(folder, lambda tensors: tensors["model.norm.weight"].fill(np.nan))
+    with pytest.raises(ModelError, match=r"model\.norm\.weight holds a NaN"):
+        Checkpoint(folder).vector("model.norm.weight")
+
+
+def test_16_bit_weights(folder: Path) -> None:
+    edit_config(folder, quantization=None)
+    with pytest.raises(ModelError, match="16-bit weights are not supported"):
+        Checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "mamba"}, "model_type 'mamba' is not supported"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
+        ({"mlp_bias": True}, "mlp_bias is not supported"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, "rope_scaling of type 'yarn'"),
+        ({"quantization": {"bits": 8, "group_size": 64}}, "quantization 8 bit in groups of 64"),
+        ({"quantization": {"bits": 4, "group_size": 64, "mode": "mxfp4"}}, "mode 'mxfp4'"),
+    ],
+)
+def test_config_that_is_not_supported(folder: Path, changes: dict[str, Any], message: str) -> None:
+    edit_config(folder, **changes)
+    with pytest.raises(ModelError, match=message) as caught:
+        Checkpoint(folder)
+    assert str(folder / "config.json") in str(caught.value)
+
+
+def test_config_without_a_field(folder: Path) -> None:
+    raw = json.loads((folder / "config.json").read_text())
+    del raw["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(ModelError, match="field 'hidden_size' is missing"):
+        Checkpoint(folder)
