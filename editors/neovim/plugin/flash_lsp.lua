@@ -1,0 +1,16 @@
+if vim.fn.has('nvim-0.11') == 0 then
+  vim.notify('flash-lsp needs Neovim 0.11 or newer', vim.log.levels.ERROR)
+  return
+end
+
+vim.api.nvim_set_hl(0, 'FlashLspGhost', { default = true, link = 'ComplHint' })
+
+vim.api.nvim_create_user_command('FlashLsp', function(command)
+  require('flash_lsp.commands').run(command.args)
+end, {
+  nargs = '?',
+  desc = 'flash-lsp: status, restart, toggle, stats, log',
+  complete = function(lead)
+    return require('flash_lsp.commands').complete(lead)
+  end,
+})
