@@ -1,0 +1,174 @@
+"""The completer over the engine's own sessions: a scripted model here, the bundled one at the end."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from engine.scripted import CONFIG, ScriptedBackend
+
+from flash_engine import CapacityError, Engine, ModelError, Session, Tokenizer
+from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.prompt.window import PromptState
+
+END_OF_TEXT = 0
+MIDDLE = 8
+
+Complete = Callable[..., Suggestion]
+
+
+@pytest.fixture
+def writer(tokenizer: Tokenizer) -> Iterator[Callable[[str], Complete]]:
+    """Makes a `complete` whose model goes on, after whatever is before the cursor, with a given text."""
+    engines: list[Engine] = []
+
+    def make(continuation: str, capacity: int = 400) -> Complete:
+        wanted: list[int] = []
+
+        def choose(tokens: Sequence[int]) -> int:
+            written = len(tokens) - 1 - tokens.index(MIDDLE) if MIDDLE in tokens else 0
+            return wanted[written] if written < len(wanted) else END_OF_TEXT
+
+        engine = Engine("flash-coder", Path(), CONFIG, tokenizer, ScriptedBackend(choose, capacity))
+        engines.append(engine)
+        completer = Completer(engine)
+
+        def complete(prefix: str, suffix: str = "\n", max_lines: int = 1, **options: object) -> Suggestion:
+            wanted[:] = tokenizer.encode(prefix + continuation)
+            options = {"session": engine.session(), "max_tokens": 60} | options
+            return completer.complete("a.py", prefix, suffix, max_lines=max_lines, **options)  # type: ignore[arg-type]
+
+        return complete
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+def test_a_half_typed_word_is_completed_without_being_repeated(writer: Callable[[str], Complete]) -> None:
+    suggestion = writer("urn value\nnext()")("def f(value):\n    ret")
+    assert (suggestion.text, suggestion.finish, suggestion.silence) == ("urn value", "line", None)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "continuation", "max_lines", "text", "finish"),
+    [
+        ("x = ", "1", 1, "1", "stop"),
+        ("x = ", "1  \r\ny", 1, "1  ", "line"),
+        ("x = ", "", 1, "", "stop"),
+        ("x = 1", "\ny = 2\nz", 1, "\ny = 2", "line"),
+        ("def f():", "\n    a = 1\n    return a\n\nx", 9, "\n    a = 1\n    return a", "block"),
+        ("def f():", "\n    a = 1\n    return a\n\nx", 2, "\n    a = 1\n    return a", "block"),
+        ("x = [", "0, " * 40, 1, None, "repetition"),
+        ("a = 'h", "éé 中😀'\n", 1, "éé 中😀'", "line"),
+    ],
+)
+def test_where_a_suggestion_ends(
+    writer: Callable[[str], Complete],
+    prefix: str,
+    continuation: str,
+    max_lines: int,
+    text: str | None,
+    finish: str,
+) -> None:
+    suggestion = writer(continuation)(prefix, max_lines=max_lines)
+    assert suggestion.finish == finish
+    assert suggestion.text == text if text is not None else continuation.startswith(suggestion.text)
+
+
+def test_progress_grows_by_whole_characters(writer: Callable[[str], Complete]) -> None:
+    seen: list[str] = []
+    suggestion = writer("日本語 = '𐐀𐐀' + x\n")("# ", progress=seen.append)
+    assert seen[-1] == suggestion.text == "日本語 = '𐐀𐐀' + x"
+    assert all(later.startswith(earlier) for earlier, later in pairwise(seen))
+    assert not any("\ufffd" in text for text in seen)
+
+
+def test_max_tokens_counts_what_comes_after_the_held_text(writer: Callable[[str], Complete]) -> None:
+    suggestion = writer("ssertEqual(a, b, c, d, e)")("self.a", max_tokens=3)
+    assert suggestion.finish == "length"
+    assert suggestion.text == "ssertEqual(a"
+
+
+def test_log_probability_is_the_mean_over_the_text_alone(writer: Callable[[str], Complete]) -> None:
+    chosen, others = math.exp(10.0), CONFIG.vocab_size - 1
+    assert writer(" = 1\n")("x").logprob == pytest.approx(math.log(chosen / (chosen + others)))
+    assert writer("")("x = ").logprob == 0.0
+
+
+def test_work_cut_short_says_why(writer: Callable[[str], Complete]) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    suggestion = writer("1")("x = ", cancel=cancelled)
+    assert (suggestion.text, suggestion.finish, suggestion.silence) == ("", "cancelled", "cancelled")
+    late = writer("123 + 456\n")("x = ", deadline=time.monotonic() - 1)
+    assert late.finish == "deadline"
+    assert len(late.text) < 9
+
+
+def test_a_prompt_beyond_the_context_is_cut_to_it(writer: Callable[[str], Complete]) -> None:
+    long = "value = compute(value)\n" * 200 + "value"
+    suggestion = writer("", 256)(long, max_tokens=32)
+    assert suggestion.text
+    assert 100 < suggestion.computed <= 256
+    with pytest.raises(CapacityError):
+        writer("1", 4)("x", max_tokens=2)
+
+
+def test_an_unknown_template_is_named(tokenizer: Tokenizer) -> None:
+    with Engine("m", Path(), CONFIG, tokenizer, ScriptedBackend(lambda tokens: 0)) as engine:
+        with pytest.raises(ModelError, match="no prompt template 'xyz'"):
+            Completer(engine, template="xyz")
+        assert Completer(engine).template.warning is not None
+
+
+@pytest.mark.bundled
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "text"),
+    [
+        ("def fib(n: int) -> int:\n    if n < 2:\n        ret", "\n\nprint(fib(10))\n", "urn n"),
+        ("TOKEN = '<|fim_middle|>'\nprint(TOK", "\n# <|fim_suffix|> is text\n", "EN)"),
+        ("with open(path) as f<|endoftext|>ile:\n    text = fi", "\n    print(text)\n", None),
+    ],
+)
+@pytest.mark.parametrize("state", [None, PromptState()])
+def test_the_bundled_model(
+    engine: Engine, prefix: str, suffix: str, text: str | None, state: PromptState | None
+) -> None:
+    completer, session = Completer(engine), engine.session()
+    suggestion = engine.submit(
+        lambda: completer.complete(
+            "a.py", prefix, suffix, session=session, state=state, max_lines=1, max_tokens=24
+        )
+    ).result()
+    assert suggestion.text.strip()
+    assert suggestion.finish in {"line", "stop"}
+    assert text is None or suggestion.text == text
+
+
+@pytest.mark.bundled
+def test_a_key_costs_a_few_tokens_and_the_history_does_not_matter(engine: Engine) -> None:
+    """Typing on one session gives what a fresh session gives, for the price of the new tokens."""
+    completer, session = Completer(engine), engine.session()
+    text = "def area(width, height):\n    return width * height\n\n\nprint(area(height=3, width=4))\n"
+    state = PromptState()
+
+    def complete(at: int, session: Session, state: PromptState) -> Suggestion:
+        def work() -> Suggestion:
+            return completer.complete(
+                "a.py", text[:at], "\n\n", session=session, state=state, max_lines=1, max_tokens=6
+            )
+
+        return engine.submit(work).result()
+
+    typed = {at: complete(at, session, state) for at in range(60, len(text))}
+    costs = [suggestion.computed - suggestion.tokens for suggestion in typed.values()]
+    assert sum(costs[1:]) / len(costs[1:]) <= 2
+    for at in (70, len(text) - 1):
+        fresh = complete(at, engine.session(), PromptState())
+        assert (fresh.text, fresh.logprob) == (typed[at].text, typed[at].logprob)
