@@ -97,7 +97,7 @@ def test_max_tokens_counts_what_comes_after_the_held_text(writer: Callable[[str]
 
 def test_log_probability_is_the_mean_over_the_text_alone(writer: Callable[[str], Complete]) -> None:
     chosen, others = math.exp(10.0), CONFIG.vocab_size - 1
-    assert writer(" = 1\n")("x").logprob == pytest.approx(math.log(chosen / (chosen + others)))
+    assert writer(" = 1\n")("x").logprob == pytest.approx(math.log(chosen / (chosen + others)), abs=1e-4)
     assert writer("")("x = ").logprob == 0.0
 
 
