@@ -28,9 +28,9 @@ class Case:
     suffix: str
     """Up to 600 characters from the end of the cursor's line on, whole lines, the line end included."""
     gold: str
-    """The rest of the line without trailing space, at least 4 characters, and without `rest`."""
+    """The rest of the line without trailing space, at least 4 characters, `rest` excepted."""
     rest: str = ""
-    """Closing brackets and punctuation at the line's end, as an editor closes them by itself."""
+    """What stands right of the cursor on its line, after `gold`."""
 
 
 def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
@@ -56,6 +56,15 @@ def with_closers_right(case: Case) -> Case | None:
     """The case with the closers at its line's end right of the cursor; None if too little else is left."""
     gold = case.gold.rstrip(_CLOSERS)
     if gold == case.gold or len(gold) < _MIN_GOLD:
+        return None
+    return replace(case, gold=gold, rest=case.gold[len(gold) :])
+
+
+def with_tail_right(case: Case) -> Case | None:
+    """The case with the second half of its gold, from a word or sign on, right of the cursor; None if too short."""
+    starts = [token.start() for token in _TOKEN.finditer(case.gold) if token.start() >= len(case.gold) // 2]
+    gold = case.gold[: starts[0]].rstrip() if starts else ""
+    if len(gold) < _MIN_GOLD:
         return None
     return replace(case, gold=gold, rest=case.gold[len(gold) :])
 

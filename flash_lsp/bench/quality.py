@@ -16,7 +16,7 @@ from rich.progress import track
 import flash_lsp
 from flash_engine import Engine, Session
 from flash_lsp import filters
-from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right
+from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right, with_tail_right
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.prompt import templates
 from flash_lsp.prompt.builder import assemble
@@ -104,10 +104,9 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
     """Cut `count` cases from the sources under `folder` and complete each in every form; a bar shows
     progress.
 
-    Returns {"model", "backend", "cases", "forms", "closers_right", "gate"}: the rows of the forms'
-    table; those of the cases with closing brackets right of the cursor, where the text is compared after
-    the filters; and, for the model's own form, how many answers have at least a mean log-probability and
-    how many of those are right.
+    Returns {"model", "backend", "cases", "forms", "mid_line", "gate"}. forms: exact answers by form of the
+    prompt. mid_line: of the cases with text right of the cursor, the answer after the filters compared. gate:
+    for the model's own form, the answers of at least a mean log-probability, and how many of them are exact.
     """
     bench = _Bench(engine)
     cases = rest_of_line(folder, count=count, seed=seed)
@@ -126,7 +125,7 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
         "backend": engine.backend.name,
         "cases": len(cases),
         "forms": [asdict(row) for row in rows],
-        "closers_right": [asdict(row) for row in _closers_right(bench, cases)],
+        "mid_line": [asdict(row) for row in _mid_line(bench, cases)],
         "gate": [_gate(scored, least) for least in _GATES],
     }
 
@@ -161,16 +160,19 @@ def anchored(lines: int) -> Split:
     return split
 
 
-def _closers_right(bench: _Bench, cases: list[Case]) -> list[Row]:
-    splits = {"suffix from the next line": at_cursor, "suffix from the cursor": with_rest}
-    forms = [Form(name, bench.template, split, healed=True) for name, split in splits.items()]
-    rows = [Row(form.name, form.healed) for form in forms]
-    cut = [case for case in map(with_closers_right, cases) if case is not None]
-    for case in _progress(cut, "closers right of the cursor"):
-        for form, row in zip(forms, rows, strict=True):
-            text = bench.answer(form, case).text
-            shown = filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
-            row.count(shown == case.gold)
+def _mid_line(bench: _Bench, cases: list[Case]) -> list[Row]:
+    """Rows of the cases with text right of the cursor, of two kinds, that text in the prompt or left out."""
+    rows = []
+    for kind, move in {"closers": with_closers_right, "half of the rest": with_tail_right}.items():
+        cut = [case for case in map(move, cases) if case is not None]
+        for name, split in {"left out": at_cursor, "in the suffix": with_rest}.items():
+            form = Form(f"{kind} right of the cursor, {name}", bench.template, split, healed=True)
+            row = Row(form.name, form.healed)
+            for case in _progress(cut, form.name):
+                text = bench.answer(form, case).text
+                shown = filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
+                row.count(shown == case.gold)
+            rows.append(row)
     return rows
 
 
