@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from flash_lsp.placement import cursor_after, line_limit
+from flash_lsp.text import Edit
+
+CASES = [
+    ("x = |", 1),
+    ("x = |\ny", 1),
+    ("x = |y", 0),
+    ("x = | # note", 0),
+    ("f(|)", 1),
+    ("f(|);  ", 1),
+    ('s = "|"', 1),
+    ("[f(|)],\r\nx", 1),
+    ("def f():|", 8),
+    ("def f():\n    |", 8),
+    ("def f():\n\n    |\n    x", 8),
+    ("def f():\n    x = 1\n    |", 1),
+    ("if (a) {\r\n  |\r\n}", 8),
+    ("x => |", 8),
+    ("if a; then\n  |", 8),
+    ("if a do|", 8),
+    ("undo|", 1),
+    ("|", 1),
+]
+
+
+@pytest.mark.parametrize(("text", "lines"), CASES)
+def test_line_limit(text: str, lines: int) -> None:
+    prefix, suffix = text.split("|")
+    assert line_limit(prefix, suffix, block=8) == lines
+
+
+def test_cursor_after() -> None:
+    assert cursor_after(Edit(3, 0, "x")) == 4
+    assert cursor_after(Edit(3, 2, "")) == 3
+    assert cursor_after(Edit(3, 0, "\n    ")) == 8
+    assert cursor_after(Edit(3, 0, "()")) == 4

@@ -1,0 +1,376 @@
+"""DocumentSession with a scripted decoder and a fake clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server.fakes import Editor
+
+
+def test_a_finished_decode_answers_before_the_deadline() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.clock.advance(0.02)
+    editor.decoder.last.end("compute()")
+    reply = asked.reply
+    assert (reply.text, reply.source, reply.silence) == ("compute()", "model", None)
+    assert reply.complete_line
+    assert not reply.held
+    assert reply.seconds == pytest.approx(0.02)
+    assert reply.suggestion is not None
+
+
+def test_the_deadline_gets_the_whole_words_so_far() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.decoder.last.say("foo + ba")
+    editor.clock.advance(0.049)
+    assert not asked.replies
+    editor.clock.advance(0.001)
+    assert asked.reply.text == "foo +"
+    assert not asked.reply.complete_line
+    assert not asked.reply.held
+
+
+def test_the_deadline_gets_the_complete_lines_of_a_block() -> None:
+    editor = Editor("def f(a):\n    ")
+    asked = editor.ask()
+    assert editor.decoder.last.job.max_lines == 8
+    editor.decoder.last.say("b = a\n    return b\n    retu")
+    editor.clock.advance(0.05)
+    assert asked.reply.text == "b = a\n    return b"
+    assert asked.reply.complete_line
+
+
+def test_a_request_with_nothing_ready_is_held_until_something_is() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.clock.advance(0.2)
+    editor.decoder.last.say("fo")
+    assert not asked.replies, "half a word is not ready"
+    editor.decoder.last.say("foo(")
+    assert asked.reply.text == "foo("
+    assert asked.reply.held
+    assert asked.reply.seconds == pytest.approx(0.2)
+
+
+def test_a_held_request_ends_after_hold_ms_and_ready_follows() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.clock.advance(0.4)
+    assert asked.reply.silence == "out of time"
+    assert asked.reply.held
+    editor.decoder.last.end("foo()")
+    assert editor.ready == [4]
+    again = editor.ask()
+    assert (again.reply.text, again.reply.source) == ("foo()", "answers")
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_a_newer_request_supersedes_and_keeps_the_decode() -> None:
+    editor = Editor("x = ")
+    first, second = editor.ask(), editor.ask()
+    assert first.reply.silence == "superseded"
+    assert first.reply.text == ""
+    editor.decoder.last.end("foo()")
+    assert (second.reply.text, second.reply.source) == ("foo()", "inflight")
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_an_edit_makes_a_waiting_request_out_of_date() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.type("f")
+    assert asked.reply.silence == "superseded"
+    assert asked.reply.version == 1
+
+
+def test_typing_through_is_answered_from_what_is_shown() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("compute(a)")
+    for typed in range(1, len("compute(a)")):
+        editor.type("compute(a)"[typed - 1])
+        asked = editor.ask()
+        assert (asked.reply.text, asked.reply.source) == ("compute(a)"[typed:], "shown")
+        assert asked.reply.seconds == 0
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_backspace_after_a_divergence_is_answered_from_the_cache() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("compute(a)")
+    editor.type("q")
+    editor.ask()
+    editor.decoder.last.end("uick()")
+    editor.delete()
+    asked = editor.ask()
+    assert (asked.reply.text, asked.reply.source) == ("compute(a)", "answers")
+    assert len(editor.decoder.decodes) == 2
+
+
+def test_the_decode_in_flight_is_kept_while_typing_agrees_with_it() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.type("c")  # nothing produced yet: still agrees
+    assert len(editor.decoder.decodes) == 1
+    editor.decoder.last.say("compu")
+    editor.type("o")
+    asked = editor.ask()
+    assert len(editor.decoder.decodes) == 1
+    editor.decoder.last.end("compute()")
+    assert (asked.reply.text, asked.reply.source) == ("mpute()", "inflight")
+
+
+def test_the_decode_is_replaced_as_soon_as_it_disagrees() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    first = editor.decoder.last
+    editor.type("q")
+    asked = editor.ask()
+    assert not first.cancelled
+    first.say("com")
+    assert first.cancelled
+    assert editor.decoder.last.job.place.prefix == "x = q"
+    editor.decoder.last.end("uick()")
+    assert asked.reply.text == "uick()"
+
+
+def test_a_finished_decode_that_disagrees_is_followed_by_another() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.type("q")
+    asked = editor.ask()
+    editor.decoder.last.end("compute()")
+    assert not asked.replies
+    editor.decoder.last.end("uick()")
+    assert asked.reply.text == "uick()"
+
+
+def test_typing_beyond_the_end_of_a_finished_decode_starts_another() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.type("ab")
+    asked = editor.ask()
+    editor.decoder.last.end("ab")
+    assert len(editor.decoder.decodes) == 2
+    editor.decoder.last.end(" + 1")
+    assert asked.reply.text == " + 1"
+
+
+def test_divergence_cancels_at_the_edit() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.say("comp")
+    first = editor.decoder.last
+    editor.type("q")
+    assert first.cancelled
+    assert editor.decoder.last.job.place.prefix == "x = q", "decoding starts at the edit, before the request"
+
+
+def test_decode_ahead_answers_the_request_that_follows() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("compute()")
+    editor.type("q")
+    editor.decoder.last.end("uick()")
+    asked = editor.ask()
+    assert (asked.reply.text, asked.reply.source) == ("uick()", "answers")
+
+
+def test_no_decode_ahead_without_requests_or_when_switched_off() -> None:
+    untouched = Editor("x = ")
+    untouched.type("q")
+    assert not untouched.decoder.decodes
+    off = Editor("x = ", decode_ahead=False)
+    off.ask()
+    off.decoder.last.end("compute()")
+    off.type("q")
+    assert len(off.decoder.decodes) == 1
+
+
+def test_decode_ahead_stands_between_the_brackets_that_an_editor_closes() -> None:
+    editor = Editor("x = f")
+    editor.ask()
+    editor.decoder.last.end(" + 1")
+    editor.edit(5, 0, "()")
+    assert editor.decoder.last.job.place.prefix == "x = f("
+
+
+def test_typing_that_agrees_starts_nothing() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("compute(a)")
+    editor.type("compu")
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_edits_elsewhere_invalidate() -> None:
+    editor = Editor("import os\nx = ")
+    editor.ask()
+    editor.decoder.last.end("compute(a)")
+    cursor = editor.cursor
+    editor.edit(7, 2, "re")
+    editor.cursor = cursor
+    asked = editor.ask()
+    assert not asked.replies
+    assert editor.decoder.last.job.place.prefix == "import re\nx = "
+
+
+def test_a_decode_goes_on_after_the_deadline_and_lengthens_what_is_shown() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.decoder.last.say("foo(a")
+    editor.clock.advance(0.05)
+    assert asked.reply.text == "foo("
+    editor.decoder.last.end("foo(a, b)")
+    assert editor.ready == [4]
+    again = editor.ask()
+    assert (again.reply.text, again.reply.source) == ("foo(a, b)", "shown")
+    assert again.reply.complete_line
+
+
+def test_no_ready_when_the_reply_was_all_there_is_or_the_document_has_moved_on() -> None:
+    same = Editor("x = ")
+    same.ask()
+    same.decoder.last.say("foo() ")
+    same.clock.advance(0.05)
+    same.decoder.last.end("foo()")
+    assert same.ready == []
+    moved = Editor("x = ")
+    moved.ask()
+    moved.decoder.last.say("foo(a")
+    moved.clock.advance(0.05)
+    moved.type("f")
+    moved.decoder.last.end("foo(a, b)")
+    assert moved.ready == []
+    assert moved.ask().reply.text == "oo(a, b)"
+
+
+def test_what_is_shown_is_never_changed_by_a_later_answer() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.say("foo bar ")
+    editor.clock.advance(0.05)
+    editor.decoder.last.end("foo bar", logprob=-9.0)
+    assert editor.ready == []
+    editor.type("fo")
+    asked = editor.ask()
+    assert (asked.reply.text, asked.reply.source) == ("o bar", "shown")
+
+
+def test_cancelling_answers_once_and_lets_the_decode_finish() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    asked.withdraw()
+    assert asked.reply.silence == "cancelled"
+    editor.decoder.last.end("foo()")
+    asked.withdraw()
+    assert len(asked.replies) == 1
+    assert editor.ready == [], "who cancels does not want it"
+    assert editor.ask().reply.text == "foo()"
+
+
+def test_closing_answers_what_waits_and_stops_decoding() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.session.close()
+    assert asked.reply.silence == "closed"
+    assert editor.decoder.last.cancelled
+
+
+def test_requests_before_the_model_is_loaded_are_held_then_given_up() -> None:
+    editor = Editor("x = ", loaded=False)
+    asked = editor.ask()
+    editor.clock.advance(0.399)
+    assert not asked.replies
+    editor.clock.advance(0.001)
+    assert asked.reply.silence == "loading"
+
+
+def test_a_request_held_while_loading_is_served_by_the_loaded_model() -> None:
+    editor = Editor("x = ", loaded=False)
+    asked = editor.ask()
+    editor.clock.advance(0.1)
+    editor.session.attach(editor.decoder)
+    editor.decoder.last.end("foo()")
+    assert asked.reply.text == "foo()"
+    assert asked.reply.held
+
+
+@pytest.mark.parametrize(
+    ("editor", "silence"),
+    [
+        (Editor("x = 1", 2), "mid-line"),
+        (Editor("x = ", disabled_languages=("python",)), "disabled"),
+        (Editor("x = ", enabled=False), "disabled"),
+        (Editor("x = \0"), "binary"),
+        (Editor("x" * 1001, max_file_kb=1), "too large"),
+    ],
+)
+def test_places_without_suggestions(editor: Editor, silence: str) -> None:
+    asked = editor.ask()
+    assert (asked.reply.silence, asked.reply.source) == (silence, "none")
+    assert not editor.decoder.decodes
+    editor.edit(0, 0, "y")
+    assert not editor.decoder.decodes
+
+
+def test_inside_a_line_on_demand_a_single_line() -> None:
+    editor = Editor("x = a", 4)
+    editor.ask(invoked=True)
+    assert editor.decoder.last.job.max_lines == 1
+
+
+def test_before_closing_brackets_a_single_line() -> None:
+    editor = Editor("foo()\n", 4)
+    asked = editor.ask()
+    assert editor.decoder.last.job.max_lines == 1
+    editor.decoder.last.end("a, b")
+    assert asked.reply.text == "a, b"
+
+
+def test_a_selected_menu_entry_counts_as_typed() -> None:
+    editor = Editor("x = pri")
+    asked = editor.ask(chosen="print", start=4)
+    assert editor.decoder.last.job.place.prefix == "x = print"
+    editor.decoder.last.end("(x)")
+    assert asked.reply.text == "(x)"
+    editor.type("n")
+    assert len(editor.decoder.decodes) == 1, "the menu decides what comes next: no decoding ahead"
+
+
+def test_silences_are_remembered_but_errors_are_not() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.decoder.last.end("foo", logprob=-9.0)
+    assert asked.reply.silence == "low-confidence"
+    again = editor.ask()
+    assert (again.reply.silence, again.reply.source) == ("low-confidence", "answers")
+    broken = Editor("x = ")
+    asked = broken.ask()
+    broken.decoder.last.end("", "error", silence="engine error")
+    assert asked.reply.silence == "engine error"
+    broken.ask()
+    assert len(broken.decoder.decodes) == 2
+
+
+def test_an_empty_completion_is_called_empty() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.decoder.last.end("", "stop")
+    assert asked.reply.text == ""
+    assert asked.reply.silence is not None
+
+
+def test_another_document_gets_the_model() -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.session.relax()
+    assert editor.decoder.running, "a request waits for it"
+    editor.decoder.last.say("foo(a")
+    editor.clock.advance(0.05)
+    assert asked.reply.text
+    editor.session.relax()
+    assert not editor.decoder.running
