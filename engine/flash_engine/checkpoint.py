@@ -36,12 +36,12 @@ class QuantizedMatrix:
 
     def dequantize(self) -> NDArray[np.float64]:
         """The matrix in float64, [n, k], exact."""
-        rows, groups = self.scales.shape
-        nibbles = (self.weight[..., None] >> np.arange(0, 32, 4, dtype=np.uint32)) & 15
-        values = nibbles.reshape(rows, groups, -1).astype(np.float64)
-        values *= self.scales[..., None]
-        values += self.biases[..., None]
-        return values.reshape(rows, -1)
+        pairs = self.weight.astype("<u4", copy=False).view(np.uint8)
+        groups = np.stack((pairs & 15, pairs >> 4), axis=-1).reshape(*self.scales.shape, -1)
+        values: NDArray[np.float64] = (
+            groups * self.scales[..., None].astype(np.float64) + self.biases[..., None]
+        )
+        return values.reshape(len(self.weight), -1)
 
 
 class Checkpoint:

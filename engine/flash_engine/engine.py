@@ -69,6 +69,7 @@ class Engine:
         """
         report = progress or (lambda stage, share: None)
         report("checking files", 0.0)
+        device = backends.resolve(device)
         folder = bundled.locate(model)
         checkpoint = Checkpoint(folder)
         capacity = _capacity(checkpoint.config, context)

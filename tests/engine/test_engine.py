@@ -155,14 +155,18 @@ def test_close_cancels_what_waits_lets_the_running_end_and_may_be_repeated() -> 
     closer = threading.Thread(target=worker.close, daemon=True)
     closer.start()
     with pytest.raises(RuntimeError, match="the engine is closed"):
-        while True:
-            worker.submit(lambda: None, urgent=True)
-            time.sleep(0.001)
+        submit_for_ever(worker)
     gate.set()
     closer.join()
     worker.close()
     assert running.result() is True
     assert waiting.cancelled()
+
+
+def submit_for_ever(worker: Worker) -> None:
+    while True:
+        worker.submit(lambda: None, urgent=True)
+        time.sleep(0.001)
 
 
 def test_close_from_the_model_thread() -> None:

@@ -12,34 +12,40 @@ from flash_engine.errors import DeviceError
 DEVICES = ("auto", "native", "mlx", "reference")
 
 
-def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Backend:
-    """The backend for `device` with the weights of `checkpoint`; `auto`: Metal, else CUDA, else native.
+def resolve(device: str) -> str:
+    """The device that `device` means here: `auto` is mlx if MLX has a GPU (Metal or CUDA), else native.
 
-    Raises DeviceError if this machine or installation does not have it, ModelError for bad weights.
+    Raises DeviceError if there is no such device, or this installation lacks what it needs.
     """
     if device not in DEVICES:
         raise DeviceError(f"no device {device!r}: choose one of {', '.join(DEVICES)}")
     if device == "auto":
         device = "mlx" if _has_gpu() else "native"
-    if device == "mlx":
-        if find_spec("mlx") is None:
-            raise DeviceError("device mlx needs the package mlx: pip install 'flash-lsp[mlx]'")
-        from flash_engine.backends.mlx import MlxBackend
+    if device == "mlx" and find_spec("mlx") is None:
+        raise DeviceError("device mlx needs the package mlx: pip install 'flash-lsp[mlx]'")
+    if device == "native" and find_spec("flash_engine._native") is None:
+        raise DeviceError("device native was not built: install a C++ compiler, then reinstall flash-lsp")
+    return device
 
-        return MlxBackend.load(checkpoint, capacity=capacity, threads=threads)
-    if device == "native":
-        if find_spec("flash_engine._native") is None:
-            raise DeviceError("device native was not built: install a C++ compiler, then reinstall flash-lsp")
-        from flash_engine.backends.native import NativeBackend
 
-        return NativeBackend.load(checkpoint, capacity=capacity, threads=threads)
-    from flash_engine.backends.reference import ReferenceBackend
+def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Backend:
+    """The backend for `device` with the weights of `checkpoint`. Raises DeviceError, ModelError (bad weights)."""
+    match resolve(device):
+        case "mlx":
+            from flash_engine.backends.mlx import MlxBackend
 
-    return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
+            return MlxBackend.load(checkpoint, capacity=capacity, threads=threads)
+        case "native":
+            from flash_engine.backends.native import NativeBackend
+
+            return NativeBackend.load(checkpoint, capacity=capacity, threads=threads)
+        case _:
+            from flash_engine.backends.reference import ReferenceBackend
+
+            return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
 
 
 def _has_gpu() -> bool:
-    """Whether MLX is installed and has a GPU (Metal or CUDA) to run on."""
     if find_spec("mlx") is None:
         return False
     mx = import_module("mlx.core")
