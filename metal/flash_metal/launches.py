@@ -42,12 +42,14 @@ class Tiling:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A quantized matrix [n, k] in MLX's affine packing, with scales and biases side by side."""
+    """A quantized matrix [n, k] in MLX's affine packing: value = scale * q + bias."""
 
     weight: mx.array
     """uint32 [n, k * bits / 32], the lowest bits first."""
-    affine: mx.array
-    """[n, k / group, 2]: scale, bias."""
+    scales: mx.array
+    """[n, k / group]"""
+    biases: mx.array
+    """[n, k / group]"""
     bits: int
     group: int
 
@@ -55,10 +57,12 @@ class Matrix:
         if self.bits not in (4, 8) or self.group not in (32, 64):
             raise ValueError(f"{self.bits} bits in groups of {self.group}: 4 or 8 bits, groups of 32 or 64")
         n, k = self.shape
-        if self.weight.dtype != mx.uint32 or self.affine.shape != (n, k // self.group, 2) or k % self.group:
+        groups = (n, k // self.group)
+        fits = self.scales.shape == groups and self.biases.shape == groups and k % self.group == 0
+        if self.weight.dtype != mx.uint32 or not fits:
             raise ValueError(
-                f"weight {self.weight.dtype} {self.weight.shape} does not fit affine {self.affine.shape}: "
-                f"uint32 [n, k * {self.bits} / 32] and [n, k / {self.group}, 2] belong together"
+                f"weight {self.weight.dtype} {self.weight.shape} does not fit scales {self.scales.shape} and biases "
+                f"{self.biases.shape}: uint32 [n, k * {self.bits} / 32] and twice [n, k / {self.group}] belong together"
             )
 
     @property
@@ -67,7 +71,7 @@ class Matrix:
         return self.weight.shape[0], self.weight.shape[1] * 32 // self.bits
 
     def _template(self) -> list[tuple[str, object]]:
-        return [("S", self.affine.dtype), ("BITS", self.bits), ("GROUP", self.group)]
+        return [("S", self.scales.dtype), ("BITS", self.bits), ("GROUP", self.group)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,8 @@ def qkv(
             x,
             norm,
             matrix.weight,
-            matrix.affine,
+            matrix.scales,
+            matrix.biases,
             norm if bias is None else bias,
             norm if head_norm is None else head_norm,
             frequency,
@@ -217,7 +222,7 @@ def project(
             f"{splits} splits of {heads.query} heads do not fit threadgroup memory: use fewer splits"
         )
     (y,) = kernels["project"](
-        inputs=[parts, stats, matrix.weight, matrix.affine, residual],
+        inputs=[parts, stats, matrix.weight, matrix.scales, matrix.biases, residual],
         template=[
             ("T", residual.dtype),
             *matrix._template(),
@@ -247,7 +252,7 @@ def gate_up(
     rows = max(1, tiling.rows_for(tokens) // 2)
     blocks = _blocks(n, rows * tiling.simdgroups, "gate and up")
     (y,) = kernels["gate_up"](
-        inputs=[x, norm, matrix.weight, matrix.affine, eps],
+        inputs=[x, norm, matrix.weight, matrix.scales, matrix.biases, eps],
         template=[
             ("T", x.dtype),
             *matrix._template(),
@@ -295,7 +300,7 @@ def _linear(
     blocks = _blocks(n, rows * tiling.simdgroups // split, "product")
     dtype = mx.float32 if normed else x.dtype
     (y,) = kernels["linear"](
-        inputs=[x, matrix.weight, matrix.affine, norm, eps, residual],
+        inputs=[x, matrix.weight, matrix.scales, matrix.biases, norm, eps, residual],
         template=[
             ("T", x.dtype),
             ("Y", dtype),
@@ -322,14 +327,14 @@ def quantize(kernels: Registry, x: mx.array, *, bits: int, group: int, dtype: mx
     n, k = x.shape
     if k % group:
         raise ValueError(f"rows of {k} values are no multiple of the group, {group}")
-    shapes: list[Shape] = [(n, k * bits // 32), (n, k // group, 2)]
+    groups: Shape = (n, k // group)
     threads = -(-n * k // 8 // _SIMD) * _SIMD
-    weight, affine = kernels["quantize"](
+    weight, scales, biases = kernels["quantize"](
         inputs=[x],
         template=[("T", x.dtype), ("S", dtype), ("BITS", bits), ("GROUP", group), ("N", n), ("K", k)],
         grid=(threads, 1, 1),
         threadgroup=(_SIMD, 1, 1),
-        output_shapes=shapes,
-        output_dtypes=[mx.uint32, dtype],
+        output_shapes=[(n, k * bits // 32), groups, groups],
+        output_dtypes=[mx.uint32, dtype, dtype],
     )
-    return Matrix(weight, affine, bits, group)
+    return Matrix(weight, scales, biases, bits, group)

@@ -45,8 +45,8 @@ class Problem:
         weight = rng.integers(0, 1 << 32, (n, k * self.bits // 32), dtype=np.uint32)
         scale = rng.uniform(0.5, 1.5, (n, k // self.group)) * k**-0.5 * 2 / (1 << self.bits)
         bias = -scale * ((1 << self.bits) - 1) / 2 * rng.uniform(0.8, 1.2, scale.shape)
-        affine = mx.array(np.stack([scale, bias], -1).astype(np.float32)).astype(self.dtype)
-        return Matrix(mx.array(weight), affine, self.bits, self.group)
+        scales, biases = (mx.array(x.astype(np.float32)).astype(self.dtype) for x in (scale, bias))
+        return Matrix(mx.array(weight), scales, biases, self.bits, self.group)
 
     def rows(self, *shape: int) -> mx.array:
         """Random cache rows, uint32 [*shape, D/4 + 1]."""
@@ -208,8 +208,7 @@ class Problem:
         """By how much the error (root of the mean square) of our quantizer exceeds that of MLX's, as a share."""
         x = self._normal(self.inner, self.hidden)
         ours = launches.quantize(kernels, x, bits=self.bits, group=self.group, dtype=self.dtype)
-        weight, scales, biases = mx.quantize(x, group_size=self.group, bits=self.bits)
-        theirs = Matrix(weight, mx.stack([scales, biases], axis=-1), self.bits, self.group)
+        theirs = Matrix(*mx.quantize(x, group_size=self.group, bits=self.bits), self.bits, self.group)
         lost = [float(((reference.dequantize(m) - reference.exact(x)) ** 2).mean()) for m in (ours, theirs)]
         return max(0.0, math.sqrt(lost[0] / lost[1]) - 1)
 

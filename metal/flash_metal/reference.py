@@ -23,8 +23,8 @@ def dequantize(matrix: Matrix) -> Array:
     n, k = matrix.shape
     packed: NDArray[Any] = np.array(matrix.weight)
     fields = packed[..., None] >> np.arange(0, 32, matrix.bits, dtype=np.uint32) & ((1 << matrix.bits) - 1)
-    affine = exact(matrix.affine)
-    values = fields.reshape(n, k // matrix.group, matrix.group) * affine[..., :1] + affine[..., 1:]
+    scales, biases = exact(matrix.scales)[..., None], exact(matrix.biases)[..., None]
+    values = fields.reshape(n, k // matrix.group, matrix.group) * scales + biases
     return np.asarray(values.reshape(n, k), dtype=np.float64)
 
 

@@ -53,15 +53,16 @@ class Signature:
 
 SIGNATURES = {
     "qkv": Signature(
-        ("x", "norm", "weight", "affine", "bias", "head_norm", "frequency", "position", "eps"), ("q", "rows")
+        ("x", "norm", "weight", "scales", "biases", "bias", "head_norm", "frequency", "position", "eps"),
+        ("q", "rows"),
     ),
     "attention": Signature(
         ("q", "cache", "fresh", "layer", "position", "scale"), ("y", "stats"), headers=("common",)
     ),
-    "project": Signature(("parts", "stats", "weight", "affine", "residual"), ("y",)),
-    "gate_up": Signature(("x", "norm", "weight", "affine", "eps"), ("y",)),
-    "linear": Signature(("x", "weight", "affine", "norm", "eps", "residual"), ("y",)),
-    "quantize": Signature(("x",), ("weight", "affine")),
+    "project": Signature(("parts", "stats", "weight", "scales", "biases", "residual"), ("y",)),
+    "gate_up": Signature(("x", "norm", "weight", "scales", "biases", "eps"), ("y",)),
+    "linear": Signature(("x", "weight", "scales", "biases", "norm", "eps", "residual"), ("y",)),
+    "quantize": Signature(("x",), ("weight", "scales", "biases")),
 }
 
 

@@ -97,5 +97,5 @@ def test_head_size() -> None:
 
 def test_matrix_that_does_not_fit() -> None:
     matrix = Problem().matrix(8, 64)
-    with pytest.raises(ValueError, match="does not fit affine"):
-        type(matrix)(matrix.weight, matrix.affine[:4], 4, 64)
+    with pytest.raises(ValueError, match="does not fit scales"):
+        type(matrix)(matrix.weight, matrix.scales[:4], matrix.biases, 4, 64)

@@ -80,7 +80,7 @@ MUTANTS = {
         "attention", "past < M * ROW ?", "past < 9 * M * ROW ?", OVERRUN, "address"
     ),
     "weights read past their end": Mutant(
-        "gate_up", "up_weight + c", "up_weight + N + c", OVERRUN, "address"
+        "gate_up", "row + N,c,v,up)", "row + 2 * N,c,v,up)", OVERRUN, "address"
     ),
     "output written past its end": Mutant("head", "y[m * N + n]", "y[m * N + n + 1]", OVERRUN, "address"),
     "threadgroup array overrun": Mutant(
@@ -133,7 +133,7 @@ WRONG = {
     "key of the future seen": Mutant("attention", "base + lane <=start +", "base + lane <=start + 1 +"),
     "sum not faded": Mutant("attention", "sums[n * DIMS + i] *=fade;", ""),
     "wrong head's share": Mutant("project", "c * 8 / D]", "c * 8 % D / 32]"),
-    "gate's scales for up": Mutant("gate_up", "up_affine + c * 8 / GROUP", "gate_affine + c * 8 / GROUP"),
+    "gate's rows for up": Mutant("gate_up", "row + N,c,v,up)", "row,c,v,up)"),
     "rotation the other way": Mutant("qkv", "fma(b[j],c,a[j] * s)", "fma(b[j],c,-a[j] * s)"),
     "norm of the wrong row": Mutant("head", "all +=square[from * M + m];", "all +=square[from * M];"),
     "residual of the wrong row": Mutant("down", "float(residual[m * N + n])", "float(residual[n])"),

@@ -2,13 +2,9 @@
 // A SIMD-group makes R rows of gate and the same R rows of up.
 //
 // x [M, K]; norm [K]; weight [2 N, K BITS/32], gate's rows then up's;
-// affine [2 N, K/GROUP, 2]; eps [1]. y [M, N].
+// scales and biases [2 N, K/GROUP]; eps [1]. y [M, N].
 const uint lane = thread_index_in_simdgroup;
 const uint row = (threadgroup_position_in_grid.x * SG + simdgroup_index_in_threadgroup) * R;
-const device uint32_t* gate_weight = weight + row * (K * BITS / 32);
-const device uint32_t* up_weight = gate_weight + N * (K * BITS / 32);
-const device vec<S, 2>* gate_affine = (const device vec<S, 2>*)affine + row * (K / GROUP);
-const device vec<S, 2>* up_affine = gate_affine + N * (K / GROUP);
 
 float gate[M * R] = {0.0f};
 float up[M * R] = {0.0f};
@@ -22,10 +18,8 @@ for (uint c = lane; c < K / 8; c += 32) {
       v[m * 8 + i] *= float(norm[c * 8 + i]);
     }
   }
-  multiply<M, R, BITS>(gate_weight + c * (BITS / 4), gate_affine + c * 8 / GROUP, K * BITS / 32,
-                       K / GROUP, v, gate);
-  multiply<M, R, BITS>(up_weight + c * (BITS / 4), up_affine + c * 8 / GROUP, K * BITS / 32,
-                       K / GROUP, v, up);
+  multiply<M, R, BITS, GROUP, K>(weight, scales, biases, row, c, v, gate);
+  multiply<M, R, BITS, GROUP, K>(weight, scales, biases, row + N, c, v, up);
 }
 for (int m = 0; m < M; m++) {
   const float inverse = rsqrt(fma(simd_sum(squares[m]), 1.0f / float(K), eps[0]));

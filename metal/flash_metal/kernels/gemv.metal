@@ -11,22 +11,24 @@ inline void load8(const device T* x, thread float* values) {
   }
 }
 
-// sums[m * R + r] += x[m] . w[r] over eight values, in the same order for every
-// M. w and affine (scale, bias) point at the first row's; a row is `words` and
-// `groups` long.
-template <int M, int R, int BITS, typename A>
-inline void multiply(const device uint* w, const device A* affine, uint words, uint groups,
-                     const thread float* x, thread float* sums) {
-  for (int r = 0; r < R; r++) {
-    const A scale_bias = affine[uint(r) * groups];
+// sums[m * R + r] += x[m] . row (row + r) of weight, over the eight values of K at
+// 8 c; in the same order for every M.
+template <int M, int R, int BITS, int GROUP, int K, typename S>
+inline void multiply(const device uint* weight, const device S* scales, const device S* biases,
+                     uint row, uint c, const thread float* x, thread float* sums) {
+  for (uint r = 0; r < R; r++) {
+    const device uint* words = weight + (row + r) * (K * BITS / 32) + c * (BITS / 4);
+    const uint group = (row + r) * (K / GROUP) + c * 8 / GROUP;
+    const float scale = float(scales[group]);
+    const float bias = float(biases[group]);
     float q[8];
     for (int i = 0; i < BITS / 4; i++) {
-      unpack<BITS>(w[uint(r) * words + uint(i)], 0.0f, q + i * (32 / BITS));
+      unpack<BITS>(words[i], 0.0f, q + i * (32 / BITS));
     }
     for (int i = 0; i < 8; i++) {
-      const float weight = fma(float(scale_bias[0]), q[i], float(scale_bias[1]));
+      const float value = fma(scale, q[i], bias);
       for (int m = 0; m < M; m++) {
-        sums[m * R + r] = fma(x[m * 8 + i], weight, sums[m * R + r]);
+        sums[m * R + r] = fma(x[m * 8 + i], value, sums[m * R + r]);
       }
     }
   }

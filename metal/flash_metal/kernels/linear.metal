@@ -2,7 +2,7 @@
 // projection of the normed last rows (NORM). SPLIT SIMD-groups share the K of a
 // block of R rows.
 //
-// x [M, K]; weight [N, K BITS/32]; affine [N, K/GROUP, 2]; norm [K] and eps [1] if
+// x [M, K]; weight [N, K BITS/32]; scales and biases [N, K/GROUP]; norm [K] and eps [1] if
 // NORM; residual [M, N] if RESIDUAL. y [M, N], of type Y.
 constexpr uint ROWS = SG / SPLIT * R;
 threadgroup float partial[SG * M * R];
@@ -24,9 +24,7 @@ for (uint c = sg % SPLIT * 32 + lane; c < K / 8; c += 32 * SPLIT) {
       }
     }
   }
-  multiply<M, R, BITS>(weight + row * (K * BITS / 32) + c * (BITS / 4),
-                       (const device vec<S, 2>*)affine + row * (K / GROUP) + c * 8 / GROUP,
-                       K * BITS / 32, K / GROUP, v, sums);
+  multiply<M, R, BITS, GROUP, K>(weight, scales, biases, row, c, v, sums);
 }
 for (int m = 0; m < M; m++) {
   const float all = simd_sum(squares[m]);

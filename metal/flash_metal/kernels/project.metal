@@ -2,7 +2,7 @@
 // SPLIT SIMD-groups share the K of a block of R rows.
 //
 // parts [NS, M, H, D]; stats [NS, M, H, 2] float; weight [N, K BITS/32] (K = H D);
-// affine [N, K/GROUP, 2]; residual [M, N]. y [M, N].
+// scales and biases [N, K/GROUP]; residual [M, N]. y [M, N].
 constexpr int K = H * D;
 constexpr uint ROWS = SG / SPLIT * R;
 threadgroup float shares[NS * M * H];
@@ -43,9 +43,7 @@ for (uint c = sg % SPLIT * 32 + lane; c < K / 8; c += 32 * SPLIT) {
       }
     }
   }
-  multiply<M, R, BITS>(weight + row * (K * BITS / 32) + c * (BITS / 4),
-                       (const device vec<S, 2>*)affine + row * (K / GROUP) + c * 8 / GROUP,
-                       K * BITS / 32, K / GROUP, v, sums);
+  multiply<M, R, BITS, GROUP, K>(weight, scales, biases, row, c, v, sums);
 }
 for (int i = 0; i < M * R; i++) {
   const float sum = simd_sum(sums[i]);

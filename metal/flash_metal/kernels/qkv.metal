@@ -2,7 +2,7 @@
 // head, RoPE (pair i, i + D/2 in one lane), int8 quantization of k and v.
 // One threadgroup makes one head of q, k or v for the M tokens of the pass.
 //
-// x [M, K]; norm [K]; weight [(H + 2 HK) D, K BITS/32]; affine [.., K/GROUP, 2];
+// x [M, K]; norm [K]; weight [(H + 2 HK) D, K BITS/32]; scales and biases [.., K/GROUP];
 // bias [(H + 2 HK) D] if BIAS; head_norm [2, D] (q's, k's) if HEAD_NORM;
 // frequency [D/2], radians a position; position [1], of the first token; eps [1].
 // q [M, H, D] float; rows [2, HK, M, D/4 + 1]: D bytes of k or v, then their scale.
@@ -24,9 +24,7 @@ for (uint first = sg * R; first < D; first += SG * R) {
         v[m * 8 + i] *= float(norm[c * 8 + i]);
       }
     }
-    multiply<M, R, BITS>(weight + row * (K * BITS / 32) + c * (BITS / 4),
-                         (const device vec<S, 2>*)affine + row * (K / GROUP) + c * 8 / GROUP,
-                         K * BITS / 32, K / GROUP, v, sums);
+    multiply<M, R, BITS, GROUP, K>(weight, scales, biases, row, c, v, sums);
   }
   for (int m = 0; m < M; m++) {
     const float inverse = rsqrt(fma(simd_sum(squares[m]), 1.0f / float(K), eps[0]));

@@ -3,7 +3,7 @@
 // magnitude lies on the grid exactly, and so does zero. A lane makes eight
 // values; GROUP / 8 neighbouring lanes share a group. Runs once, at load.
 //
-// x [N, K]. weight [N, K BITS/32]; affine [N, K/GROUP, 2].
+// x [N, K]. weight [N, K BITS/32]; scales and biases [N, K/GROUP].
 constexpr uint LANES = GROUP / 8;
 constexpr uint STEPS = (1u << BITS) - 1u;
 const uint lane = thread_index_in_simdgroup;
@@ -36,7 +36,7 @@ if (chunk < uint(N * (K / 8))) {
     weight[chunk * (BITS / 4) + w] = word;
   }
   if (chunk % LANES == 0) {
-    affine[chunk / LANES * 2] = S(scale);
-    affine[chunk / LANES * 2 + 1] = S(bias);
+    scales[chunk / LANES] = S(scale);
+    biases[chunk / LANES] = S(bias);
   }
 }

@@ -20,40 +20,40 @@ values[4 * h + i]=float(four[i]);
 }
 }
 }
-template <int M,int R,int BITS,typename A>
-inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
-const thread float* x,thread float* sums){
-for(int r=0;r < R;r++){
-const A scale_bias=affine[uint(r)* groups];
+template <int M,int R,int BITS,int GROUP,int K,typename S>
+inline void multiply(const device uint* weight,const device S* scales,const device S* biases,
+uint row,uint c,const thread float* x,thread float* sums){
+for(uint r=0;r < R;r++){
+const device uint* words=weight +(row + r)*(K * BITS / 32)+ c *(BITS / 4);
+const uint group=(row + r)*(K / GROUP)+ c * 8 / GROUP;
+const float scale=float(scales[group]);
+const float bias=float(biases[group]);
 float q[8];
 for(int i=0;i < BITS / 4;i++){
-unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+unpack<BITS>(words[i],0.0f,q + i *(32 / BITS));
 }
 for(int i=0;i < 8;i++){
-const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+const float value=fma(scale,q[i],bias);
 for(int m=0;m < M;m++){
-sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+sums[m * R + r]=fma(x[m * 8 + i],value,sums[m * R + r]);
 }
 }
 }
 }
 template <typename T, typename S, int BITS, int GROUP, int M, int N, int K, int R, int SG>
-[[kernel]] void custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t(
+[[kernel]] void custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t(
   const device float16_t* x [[buffer(0)]],
   const device float16_t* norm [[buffer(1)]],
   const device uint32_t* weight [[buffer(2)]],
-  const device float16_t* affine [[buffer(3)]],
-  const constant float* eps [[buffer(4)]],
-  device float16_t* y [[buffer(5)]],
+  const device float16_t* scales [[buffer(3)]],
+  const device float16_t* biases [[buffer(4)]],
+  const constant float* eps [[buffer(5)]],
+  device float16_t* y [[buffer(6)]],
   uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
   uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
   uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]]) {
 const uint lane=thread_index_in_simdgroup;
 const uint row=(threadgroup_position_in_grid.x * SG + simdgroup_index_in_threadgroup)* R;
-const device uint32_t* gate_weight=weight + row *(K * BITS / 32);
-const device uint32_t* up_weight=gate_weight + N *(K * BITS / 32);
-const device vec<S,2>* gate_affine=(const device vec<S,2>*)affine + row *(K / GROUP);
-const device vec<S,2>* up_affine=gate_affine + N *(K / GROUP);
 float gate[M * R]={0.0f};
 float up[M * R]={0.0f};
 float squares[M]={0.0f};
@@ -66,10 +66,8 @@ squares[m]=fma(v[m * 8 + i],v[m * 8 + i],squares[m]);
 v[m * 8 + i] *=float(norm[c * 8 + i]);
 }
 }
-multiply<M,R,BITS>(gate_weight + c *(BITS / 4),gate_affine + c * 8 / GROUP,K * BITS / 32,
-K / GROUP,v,gate);
-multiply<M,R,BITS>(up_weight + c *(BITS / 4),up_affine + c * 8 / GROUP,K * BITS / 32,
-K / GROUP,v,up);
+multiply<M,R,BITS,GROUP,K>(weight,scales,biases,row,c,v,gate);
+multiply<M,R,BITS,GROUP,K>(weight,scales,biases,row + N,c,v,up);
 }
 for(int m=0;m < M;m++){
 const float inverse=rsqrt(fma(simd_sum(squares[m]),1.0f / float(K),eps[0]));
@@ -84,4 +82,4 @@ y[m * N + row + r]=T(g /(1.0f + exp(-g))* u);
 
 }
 
-template [[host_name("custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t")]] [[kernel]] decltype(custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>) custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>;
+template [[host_name("custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t")]] [[kernel]] decltype(custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>) custom_kernel_flash_gate_up__float16_t_float16_t_4_64_2_256_192_4_8_float16_t_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t<float16_t, float16_t, 4, 64, 2, 256, 192, 4, 8>;

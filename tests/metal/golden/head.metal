@@ -20,32 +20,36 @@ values[4 * h + i]=float(four[i]);
 }
 }
 }
-template <int M,int R,int BITS,typename A>
-inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
-const thread float* x,thread float* sums){
-for(int r=0;r < R;r++){
-const A scale_bias=affine[uint(r)* groups];
+template <int M,int R,int BITS,int GROUP,int K,typename S>
+inline void multiply(const device uint* weight,const device S* scales,const device S* biases,
+uint row,uint c,const thread float* x,thread float* sums){
+for(uint r=0;r < R;r++){
+const device uint* words=weight +(row + r)*(K * BITS / 32)+ c *(BITS / 4);
+const uint group=(row + r)*(K / GROUP)+ c * 8 / GROUP;
+const float scale=float(scales[group]);
+const float bias=float(biases[group]);
 float q[8];
 for(int i=0;i < BITS / 4;i++){
-unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+unpack<BITS>(words[i],0.0f,q + i *(32 / BITS));
 }
 for(int i=0;i < 8;i++){
-const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+const float value=fma(scale,q[i],bias);
 for(int m=0;m < M;m++){
-sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+sums[m * R + r]=fma(x[m * 8 + i],value,sums[m * R + r]);
 }
 }
 }
 }
 template <typename T, typename Y, typename S, int BITS, int GROUP, int M, int N, int K, int R, int SG, int SPLIT, bool NORM, bool RESIDUAL>
-[[kernel]] void custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t_float(
+[[kernel]] void custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float(
   const device float16_t* x [[buffer(0)]],
   const device uint32_t* weight [[buffer(1)]],
-  const device float16_t* affine [[buffer(2)]],
-  const device float16_t* norm [[buffer(3)]],
-  const constant float* eps [[buffer(4)]],
-  const device float16_t* residual [[buffer(5)]],
-  device float* y [[buffer(6)]],
+  const device float16_t* scales [[buffer(2)]],
+  const device float16_t* biases [[buffer(3)]],
+  const device float16_t* norm [[buffer(4)]],
+  const constant float* eps [[buffer(5)]],
+  const device float16_t* residual [[buffer(6)]],
+  device float* y [[buffer(7)]],
   uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
   uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
   uint thread_index_in_threadgroup [[thread_index_in_threadgroup]],
@@ -69,9 +73,7 @@ v[m * 8 + i] *=float(norm[c * 8 + i]);
 }
 }
 }
-multiply<M,R,BITS>(weight + row *(K * BITS / 32)+ c *(BITS / 4),
-(const device vec<S,2>*)affine + row *(K / GROUP)+ c * 8 / GROUP,
-K * BITS / 32,K / GROUP,v,sums);
+multiply<M,R,BITS,GROUP,K>(weight,scales,biases,row,c,v,sums);
 }
 for(int m=0;m < M;m++){
 const float all=simd_sum(squares[m]);
@@ -103,4 +105,4 @@ y[m * N + n]=Y(fma(sum,inverse,RESIDUAL ? float(residual[m * N + n]): 0.0f));
 
 }
 
-template [[host_name("custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t_float")]] [[kernel]] decltype(custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t_float<float16_t, float, float16_t, 4, 64, 2, 256, 192, 8, 8, 4, 1, 0>) custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_floatc_float16_t_float<float16_t, float, float16_t, 4, 64, 2, 256, 192, 8, 8, 4, 1, 0>;
+template [[host_name("custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float")]] [[kernel]] decltype(custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float<float16_t, float, float16_t, 4, 64, 2, 256, 192, 8, 8, 4, 1, 0>) custom_kernel_flash_linear__float16_t_float_float16_t_4_64_2_256_192_8_8_4_1_0_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float<float16_t, float, float16_t, 4, 64, 2, 256, 192, 8, 8, 4, 1, 0>;

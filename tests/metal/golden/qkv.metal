@@ -20,36 +20,40 @@ values[4 * h + i]=float(four[i]);
 }
 }
 }
-template <int M,int R,int BITS,typename A>
-inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
-const thread float* x,thread float* sums){
-for(int r=0;r < R;r++){
-const A scale_bias=affine[uint(r)* groups];
+template <int M,int R,int BITS,int GROUP,int K,typename S>
+inline void multiply(const device uint* weight,const device S* scales,const device S* biases,
+uint row,uint c,const thread float* x,thread float* sums){
+for(uint r=0;r < R;r++){
+const device uint* words=weight +(row + r)*(K * BITS / 32)+ c *(BITS / 4);
+const uint group=(row + r)*(K / GROUP)+ c * 8 / GROUP;
+const float scale=float(scales[group]);
+const float bias=float(biases[group]);
 float q[8];
 for(int i=0;i < BITS / 4;i++){
-unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+unpack<BITS>(words[i],0.0f,q + i *(32 / BITS));
 }
 for(int i=0;i < 8;i++){
-const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+const float value=fma(scale,q[i],bias);
 for(int m=0;m < M;m++){
-sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+sums[m * R + r]=fma(x[m * 8 + i],value,sums[m * R + r]);
 }
 }
 }
 }
 template <typename T, typename S, int BITS, int GROUP, int H, int HK, int D, int M, int K, int R, int SG, bool BIAS, bool HEAD_NORM>
-[[kernel]] void custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t(
+[[kernel]] void custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t(
   const device float16_t* x [[buffer(0)]],
   const device float16_t* norm [[buffer(1)]],
   const device uint32_t* weight [[buffer(2)]],
-  const device float16_t* affine [[buffer(3)]],
-  const device float16_t* bias [[buffer(4)]],
-  const device float16_t* head_norm [[buffer(5)]],
-  const device float* frequency [[buffer(6)]],
-  const constant int32_t* position [[buffer(7)]],
-  const constant float* eps [[buffer(8)]],
-  device float* q [[buffer(9)]],
-  device uint32_t* rows [[buffer(10)]],
+  const device float16_t* scales [[buffer(3)]],
+  const device float16_t* biases [[buffer(4)]],
+  const device float16_t* bias [[buffer(5)]],
+  const device float16_t* head_norm [[buffer(6)]],
+  const device float* frequency [[buffer(7)]],
+  const constant int32_t* position [[buffer(8)]],
+  const constant float* eps [[buffer(9)]],
+  device float* q [[buffer(10)]],
+  device uint32_t* rows [[buffer(11)]],
   uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
   uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
   uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]]) {
@@ -70,9 +74,7 @@ squares[m]=fma(v[m * 8 + i],v[m * 8 + i],squares[m]);
 v[m * 8 + i] *=float(norm[c * 8 + i]);
 }
 }
-multiply<M,R,BITS>(weight + row *(K * BITS / 32)+ c *(BITS / 4),
-(const device vec<S,2>*)affine + row *(K / GROUP)+ c * 8 / GROUP,
-K * BITS / 32,K / GROUP,v,sums);
+multiply<M,R,BITS,GROUP,K>(weight,scales,biases,row,c,v,sums);
 }
 for(int m=0;m < M;m++){
 const float inverse=rsqrt(fma(simd_sum(squares[m]),1.0f / float(K),eps[0]));
@@ -148,4 +150,4 @@ row[D / 4]=as_type<uint>(top / 127.0f);
 
 }
 
-template [[host_name("custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t")]] [[kernel]] decltype(custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t<float16_t, float16_t, 4, 64, 6, 2, 64, 2, 192, 8, 8, 0, 0>) custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t<float16_t, float16_t, 4, 64, 6, 2, 64, 2, 192, 8, 8, 0, 0>;
+template [[host_name("custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t")]] [[kernel]] decltype(custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t<float16_t, float16_t, 4, 64, 6, 2, 64, 2, 192, 8, 8, 0, 0>) custom_kernel_flash_qkv__float16_t_float16_t_4_64_6_2_64_2_192_8_8_0_0_float16_t_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float_int32_tc_floatc_float_uint32_t<float16_t, float16_t, 4, 64, 6, 2, 64, 2, 192, 8, 8, 0, 0>;

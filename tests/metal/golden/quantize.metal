@@ -20,28 +20,32 @@ values[4 * h + i]=float(four[i]);
 }
 }
 }
-template <int M,int R,int BITS,typename A>
-inline void multiply(const device uint* w,const device A* affine,uint words,uint groups,
-const thread float* x,thread float* sums){
-for(int r=0;r < R;r++){
-const A scale_bias=affine[uint(r)* groups];
+template <int M,int R,int BITS,int GROUP,int K,typename S>
+inline void multiply(const device uint* weight,const device S* scales,const device S* biases,
+uint row,uint c,const thread float* x,thread float* sums){
+for(uint r=0;r < R;r++){
+const device uint* words=weight +(row + r)*(K * BITS / 32)+ c *(BITS / 4);
+const uint group=(row + r)*(K / GROUP)+ c * 8 / GROUP;
+const float scale=float(scales[group]);
+const float bias=float(biases[group]);
 float q[8];
 for(int i=0;i < BITS / 4;i++){
-unpack<BITS>(w[uint(r)* words + uint(i)],0.0f,q + i *(32 / BITS));
+unpack<BITS>(words[i],0.0f,q + i *(32 / BITS));
 }
 for(int i=0;i < 8;i++){
-const float weight=fma(float(scale_bias[0]),q[i],float(scale_bias[1]));
+const float value=fma(scale,q[i],bias);
 for(int m=0;m < M;m++){
-sums[m * R + r]=fma(x[m * 8 + i],weight,sums[m * R + r]);
+sums[m * R + r]=fma(x[m * 8 + i],value,sums[m * R + r]);
 }
 }
 }
 }
 template <typename T, typename S, int BITS, int GROUP, int N, int K>
-[[kernel]] void custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t(
+[[kernel]] void custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t_float16_t(
   const device float16_t* x [[buffer(0)]],
   device uint32_t* weight [[buffer(1)]],
-  device float16_t* affine [[buffer(2)]],
+  device float16_t* scales [[buffer(2)]],
+  device float16_t* biases [[buffer(3)]],
   uint thread_index_in_simdgroup [[thread_index_in_simdgroup]],
   uint3 threadgroup_position_in_grid [[threadgroup_position_in_grid]]) {
 constexpr uint LANES=GROUP / 8;
@@ -76,11 +80,11 @@ word |=uint(clamp(level,0.0f,float(STEPS)))<<(BITS * i);
 weight[chunk *(BITS / 4)+ w]=word;
 }
 if(chunk % LANES==0){
-affine[chunk / LANES * 2]=S(scale);
-affine[chunk / LANES * 2 + 1]=S(bias);
+scales[chunk / LANES]=S(scale);
+biases[chunk / LANES]=S(bias);
 }
 }
 
 }
 
-template [[host_name("custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t")]] [[kernel]] decltype(custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t<float16_t, float16_t, 4, 64, 256, 192>) custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t<float16_t, float16_t, 4, 64, 256, 192>;
+template [[host_name("custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t_float16_t")]] [[kernel]] decltype(custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t_float16_t<float16_t, float16_t, 4, 64, 256, 192>) custom_kernel_flash_quantize__float16_t_float16_t_4_64_256_192_float16_t_uint32_t_float16_t_float16_t<float16_t, float16_t, 4, 64, 256, 192>;
