@@ -13,6 +13,7 @@ _SKIPPED_FOLDERS = {"build", "dist", "node_modules", "site-packages", "test", "_
 _PREFIX = 1500
 _SUFFIX = 600
 _MIN_GOLD = 4
+_LINE_SIZES = range(_MIN_GOLD, 200)
 _FILE_SIZES = range(500, 300_000)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSERS = ")]}>\"'`:;,"
@@ -44,7 +45,7 @@ def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
         (path, match.start(), match.end())
         for path, text in texts.items()
         for match in re.finditer(r"\S.*\S", text)
-        if match.end() - match.start() >= _MIN_GOLD
+        if match.end() - match.start() in _LINE_SIZES
     ]
     rng = random.Random(seed)
     rng.shuffle(places)

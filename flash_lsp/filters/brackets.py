@@ -27,31 +27,31 @@ _LOOK_BACK = 4000
 
 
 class BracketReader:
-    """Reads text piece by piece, knowing which brackets and which string are open.
+    """Reads text piece by piece, knowing which brackets are open and which string or comment it is in.
 
-    Strings end with their line, but for triple-quoted ones and template strings; comments run to the
-    line's end.
+    A string in single or double quotes ends with its line at the latest.
     """
 
     def __init__(self, language: str) -> None:
         comment = "#" if language in _HASH_COMMENTS else "//"
-        quotes = "'(?:\\\\[^']+|[^'\\\\\n])'|[\"`]" if language in _CHARACTER_LITERALS else "[\"'`]"
-        self._in_code = re.compile(rf"\\.|\"\"\"|'''|{quotes}|[()\[\]{{}}]|{comment}[^\n]*", re.DOTALL)
+        character = "'(?:\\\\[^']+|[^'\\\\\n])'" if language in _CHARACTER_LITERALS else "'"
+        self._closers = {'"""': '"""', "'''": "'''", '"': '"', "'": "'", "`": "`", comment: "\n", "/*": "*/"}
+        self._in_code = re.compile(rf"\\.|\"\"\"|'''|\"|{character}|`|{comment}|/\*|[()\[\]{{}}]", re.DOTALL)
         self.openers: list[str] = []
-        self.quote: str | None = None
+        self.closer: str | None = None
+        """What ends the string or comment that the text so far ends in; None: it ends in code."""
 
     def read(self, text: str) -> Iterator[int]:
-        """Read `text`; yields the offset of each closing bracket whose opening one is not the last left
-        open."""
+        """Read `text`; yields the offset of each closing bracket whose opening one is not the last left open."""
         at = 0
         while found := self._next(text, at):
             at = found.end()
             token = found[0]
-            if self.quote:
-                if token in (self.quote, "\n"):
-                    self.quote = None
-            elif token in ('"', "'", "`", '"""', "'''"):
-                self.quote = token
+            if self.closer:
+                if token in (self.closer, "\n"):
+                    self.closer = None
+            elif token in self._closers:
+                self.closer = self._closers[token]
             elif token in _OPENER.values():
                 self.openers.append(token)
             elif token in _OPENER and not self._close(_OPENER[token]):
@@ -63,10 +63,10 @@ class BracketReader:
             pass
 
     def _next(self, text: str, at: int) -> re.Match[str] | None:
-        if self.quote is None:
+        if self.closer is None:
             return self._in_code.search(text, at)
-        line_end = "|\n" if self.quote in ('"', "'") else ""
-        return re.compile(rf"\\.|{self.quote}{line_end}", re.DOTALL).search(text, at)
+        line_end = "|\n" if self.closer in ('"', "'") else ""
+        return re.compile(rf"\\.|{re.escape(self.closer)}{line_end}", re.DOTALL).search(text, at)
 
     def _close(self, opener: str) -> bool:
         """Close `opener`, and what was left open inside it; whether it was the last one open."""

@@ -12,7 +12,7 @@ from flash_lsp.text import LINE_END
 _PERIODS = ((10, 1), (30, 10), (45, 20), (60, 30))
 """(n, p): the last n items having a period of at most p are a repetition."""
 
-_ITEM = re.compile(r"\w+|[^\w\s]|\n")
+_ITEM = re.compile(r"\w+|[^\w\s]+|\n")
 _MAX_EQUAL_LINES = 3
 
 

@@ -23,10 +23,10 @@ def cut_repeated_suffix(candidate: Candidate) -> str | Silence:
 
 def _cut_closed_string(candidate: Candidate, text: str) -> str:
     """Inside a string that is closed right of the cursor: cut where the suggestion closes it too."""
-    quote = reader_at_cursor(candidate).quote
+    quote = reader_at_cursor(candidate).closer
     if quote is None or not candidate.line_after.startswith(quote):
         return text
-    closed = re.search(rf"(?:[^\\]|\\.)*?(?={quote})", text, re.DOTALL)
+    closed = re.match(rf"(?:[^\\]|\\.)*?(?={re.escape(quote)})", text, re.DOTALL)
     return closed[0] if closed else text
 
 
@@ -40,7 +40,7 @@ def _cut_rest_of_line(candidate: Candidate, text: str) -> str:
         text = LINE_END.split(text, maxsplit=1)[0]
         return text.removesuffix(rest).rstrip() if text.endswith(rest) else text
     reader = BracketReader(candidate.language)
-    reader.quote = reader_at_cursor(candidate).quote
+    reader.closer = reader_at_cursor(candidate).closer
     for offset in reader.read(text):
         if text[offset] == rest[0]:
             return text[:offset]
