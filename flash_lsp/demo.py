@@ -14,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from flash_engine.errors import FlashError
 from flash_lsp.bench.editor import Editor
 from flash_lsp.bench.metrics import CACHED, Request, rest_of_line, summarize
 from flash_lsp.bench.typing import Recording, record
@@ -44,11 +45,11 @@ def run(
 ) -> dict[str, Any]:
     """Type parts of `text` and draw it on `console`; returns the summary's figures (docs/cli.md).
 
-    Raises FlashError if the server cannot start or load its model, ValueError if `text` has too little code.
+    Raises FlashError if the server cannot start or load its model, or if `text` has nothing to type.
     """
     recording = record(path, text, keys=keys, seed=seed)
     if not recording.passages:
-        raise ValueError(f"{path} has no paragraph of code that could be typed")
+        raise FlashError(f"{path} has no paragraph of code that could be typed: choose another file")
     if not console.is_terminal:
         typist = asyncio.run(_play(recording, speed, settings, _log(console), seed))
     else:
@@ -70,6 +71,7 @@ async def _play(
         await editor.loaded()
         typist = Typist(editor, recording, debounce_ms=DEBOUNCE_MS, speed=speed, accepts=accepts, watch=view)
         for passage in recording.passages:
+            await typist.look(passage[0].start)
             await typist.type(passage)
             await typist.settle()
     return typist

@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from lsprotocol.types import InlineCompletionTriggerKind
 
+from flash_engine.errors import FlashError
 from flash_lsp.bench.editor import Editor
 from flash_lsp.bench.machine import machine
 from flash_lsp.bench.metrics import Request, summarize
@@ -19,8 +20,6 @@ from flash_lsp.bench.typist import Typist
 from flash_lsp.examples import example
 from flash_lsp.settings import Settings
 
-WARM_AFTER = 3
-"""Keys of a passage after which the file counts as warm: the cursor's jump has been digested."""
 _FIRST_SUGGESTION_S = 60.0
 
 Progress = Callable[[int], None]
@@ -40,12 +39,17 @@ async def replay(
         for recording in recordings:
             typist = Typist(editor, recording, debounce_ms=debounce_ms)
             for passage in recording.passages:
-                await typist.type(passage[:WARM_AFTER])
-                before = await _computed_tokens(editor)
-                await typist.type(passage[WARM_AFTER:])
+                asked_before = len(typist.requests)
+                warm_since: int | None = None
+                for key in passage:
+                    await typist.type([key])
+                    if warm_since is not None:
+                        warm_keys += 1
+                    elif any(not request.superseded for request in typist.requests[asked_before:]):
+                        warm_since = await _computed_tokens(editor)
                 await typist.settle()
-                warm_tokens += await _computed_tokens(editor) - before
-                warm_keys += len(passage[WARM_AFTER:])
+                if warm_since is not None:
+                    warm_tokens += await _computed_tokens(editor) - warm_since
                 rss = max(rss, process.memory_info().rss)
                 progress(len(passage))
             requests += typist.requests
@@ -78,6 +82,7 @@ async def replay(
 
 async def _first_suggestion(editor: Editor) -> float | None:
     """Seconds from the start of the server's process to its first suggestion; None if none comes in a minute."""
+    await editor.loaded()
     path, text = example()
     cursor = text.index("return ") + len("return ")
     rest = text.index("\n", cursor)
@@ -103,9 +108,15 @@ def run(
     settings: Mapping[str, Any] | None = None,
     progress: Progress = lambda keys: None,
 ) -> dict[str, Any]:
-    """Replay at least `keys` keystrokes spread evenly over `files`, which are typed as they are on disk."""
+    """Replay at least `keys` keystrokes spread evenly over `files`, which are typed as they are on disk.
+
+    Raises FlashError if the server cannot start or load its model, or if a file has nothing to type.
+    """
     each = -(-keys // len(files))
     recordings = [record(path, path.read_text(encoding="utf-8"), keys=each, seed=seed) for path in files]
+    for recording in recordings:
+        if not recording.passages:
+            raise FlashError(f"{recording.path} has no paragraph of code that could be typed: leave it out")
     return asyncio.run(
         replay(recordings, debounce_ms=debounce_ms, settings=settings or {}, progress=progress)
     )

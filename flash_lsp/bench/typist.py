@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from lsprotocol.types import InlineCompletionTriggerKind
+
 from flash_lsp.bench.editor import Editor
 from flash_lsp.bench.metrics import Request, rest_of_line
 from flash_lsp.bench.typing import Key, Recording
@@ -81,6 +83,13 @@ class Typist:
                 accepted_to = self.cursor
             else:
                 self._press(key.start, key.removed, key.inserted, key.at)
+
+    async def look(self, offset: int) -> None:
+        """Put the cursor at `offset` and ask by hand, as one who looks before typing; not among `requests`."""
+        self.cursor = offset
+        reply = await self._editor.suggest(self.document, offset, InlineCompletionTriggerKind.Invoked)
+        self.shown = Shown(reply.text, offset) if reply.text else None
+        self._watch(self)
 
     async def settle(self) -> None:
         """Wait until every request is answered."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from rich.syntax import Syntax
@@ -22,8 +23,7 @@ def ghost_view(
     have their number. `marks` puts the suggestion between « and », for output without colours.
     """
     before, ghost, after = (_printable(part) for part in (prefix, suggestion, suffix))
-    lexer = Syntax.guess_lexer(str(path), before + after)
-    code = Syntax("", lexer, theme="ansi_dark", tab_size=TAB_SIZE).highlight(before + after)
+    code = _highlighted(str(path), before + after)
     head, tail, _ = code.divide([len(before), len(before) + len(after)])  # the lexer may add a last newline
     code = Text.assemble(head, (f"«{ghost}»" if marks else ghost, GHOST), tail)
     lines = code.split("\n", allow_blank=True)
@@ -39,6 +39,11 @@ def ghost_view(
         view.append("│ ", "dim").append_text(lines[index]).append("\n")
     view.right_crop(1)
     return view
+
+
+@lru_cache(maxsize=2)
+def _highlighted(path: str, code: str) -> Text:
+    return Syntax("", Syntax.guess_lexer(path, code), theme="ansi_dark", tab_size=TAB_SIZE).highlight(code)
 
 
 def _printable(text: str) -> str:

@@ -1,7 +1,8 @@
-"""`flash-lsp bench`: the measurements, one subcommand each."""
+"""`flash-lsp bench replay`: recorded typing against the real server."""
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +11,11 @@ import typer
 from flash_lsp.cli.errors import InputError
 from flash_lsp.cli.options import Device, JsonFile, Model, Threads
 
-app = typer.Typer(
-    help="Measure: replayed typing, quality of suggestions, speed of the engine.", no_args_is_help=True
-)
-
 _SIZES = range(200, 1001)
 """Lines of a file that is typed by default."""
 _FILES = 3
 
 
-@app.command()
 def replay(
     files: Annotated[
         list[Path] | None,
@@ -85,8 +81,8 @@ def own_sources() -> list[Path]:
     import flash_engine
     import flash_lsp
 
-    roots = [*flash_lsp.__path__, *flash_engine.__path__]
-    sources = sorted(path for root in roots for path in Path(root).rglob("*.py"))
+    roots = [Path(inspect.getfile(package)).parent for package in (flash_lsp, flash_engine)]
+    sources = sorted(path for root in roots for path in root.rglob("*.py"))
     lines = {path: path.read_text(encoding="utf-8").count("\n") for path in sources}
     fitting = sorted((path for path in sources if lines[path] in _SIZES), key=lambda path: -lines[path])
     if len(fitting) < _FILES:

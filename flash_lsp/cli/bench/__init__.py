@@ -1,0 +1,14 @@
+"""`flash-lsp bench`: the measurements, one subcommand each."""
+
+from __future__ import annotations
+
+import typer
+
+from flash_lsp.cli.bench import engine, quality, replay
+
+app = typer.Typer(
+    help="Measure: replayed typing, quality of suggestions, speed of the engine.", no_args_is_help=True
+)
+app.command()(replay.replay)
+app.command()(quality.quality)
+app.command()(engine.engine)
