@@ -42,7 +42,7 @@ def quality(
     table = Table(title=f"{figures['cases']} cases from {sources}", title_justify="left")
     for name in ("form of the prompt", "word healing", "exact", "share"):
         table.add_column(name, justify="left" if name == "form of the prompt" else "right")
-    for row in [*figures["forms"], *figures["closers_right"]]:
+    for row in [*figures["forms"], *figures["mid_line"]]:
         share = percent(row["exact"] / row["cases"] if row["cases"] else None)
         table.add_row(
             row["form"], "yes" if row["healed"] else "no", f"{row['exact']} of {row['cases']}", share
