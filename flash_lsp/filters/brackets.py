@@ -87,6 +87,8 @@ def reader_at_cursor(candidate: Candidate) -> BracketReader:
 def cut_unbalanced(candidate: Candidate) -> str | Silence:
     """Cut before the first closing bracket that closes nothing, if the brackets before the cursor are
     known."""
+    if not _OPENER.keys() & set(candidate.text):
+        return candidate.text
     reader = reader_at_cursor(candidate)
     all_known = len(candidate.prefix) <= _LOOK_BACK
     for offset in reader.read(candidate.text):

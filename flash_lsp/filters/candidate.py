@@ -46,4 +46,16 @@ class Candidate:
     @property
     def line_after(self) -> str:
         """The cursor's line from the cursor on."""
-        return LINE_END.split(self.suffix, maxsplit=1)[0]
+        end = LINE_END.search(self.suffix)
+        return self.suffix[: end.start()] if end else self.suffix
+
+    @property
+    def line_below(self) -> str | None:
+        """The first line below the cursor's that is not blank, without trailing space; None if there is none."""
+        start = len(self.suffix)
+        for end in LINE_END.finditer(self.suffix):
+            line = self.suffix[start : end.start()].rstrip()
+            if line:
+                return line
+            start = end.end()
+        return self.suffix[start:].rstrip() or None
