@@ -22,19 +22,17 @@ def names() -> list[str]:
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of `model`, a bundled name or a path; a bundled model's files are verified.
+    """The folder of `model`, a bundled name or a path; the files of a bundled model are verified.
 
     Raises ModelError that lists the bundled names if there is no such model.
     """
-    if str(model) in names():
-        folder = root() / str(model)
-        manifest.verify(folder)
-        return folder
-    folder = Path(model).expanduser()
+    folder = root() / model if str(model) in names() else Path(model).expanduser()
     if not folder.is_dir():
         raise ModelError(
             f"no model {str(model)!r}: give a folder, or one of the bundled {', '.join(names())}"
         )
+    if folder.resolve().parent == root().resolve():
+        manifest.verify(folder)
     return folder
 
 

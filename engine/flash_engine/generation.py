@@ -37,8 +37,8 @@ class Generation(Iterator[Token]):
 
     A token's own forward is done only when the next one is asked for, so a generation can be dropped at any
     time: what it yielded is in the session. At each step, in this order: the token limit and the context's
-    end, the cancel event, then, if a forward is due, the deadline. A stop or control token ends it and is not
-    yielded.
+    end, the cancel event, then, if a forward is due, the deadline. A control token or, once the prefix is out,
+    a stop token ends it and is not yielded.
     """
 
     finish: Finish | None
@@ -77,7 +77,7 @@ class Generation(Iterator[Token]):
             raise StopIteration
         token, logprob = self._choose()
         data = self._tokenizer.token_bytes(token)
-        if token in self._stop or not data:
+        if not data or (token in self._stop and not self._remainder):
             self.finish = "stop"
             raise StopIteration
         self._remainder = remaining(self._remainder, data)

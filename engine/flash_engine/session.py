@@ -46,6 +46,7 @@ class Session:
 
     @property
     def is_full(self) -> bool:
+        """Whether the context has no room for another token."""
         return len(self._tokens) == self._backend.capacity
 
     @property

@@ -90,6 +90,15 @@ def test_the_best_allowed_token_wins(tokenizer: Tokenizer) -> None:
     assert token.logprob == pytest.approx(-math.log1p(others * math.exp(-10)), abs=1e-5)
 
 
+def test_a_stop_token_may_spell_the_prefix(tokenizer: Tokenizer) -> None:
+    (newline,) = tokenizer.encode("\n")
+    session = Session(ScriptedBackend(lambda tokens: newline), tokenizer, Pace())
+    session.sync([20])
+    generation = session.generate(max_tokens=9, prefix=b"\n", stop={newline})
+    assert [token.data for token in generation] == [b"\n"]
+    assert generation.finish == "stop"
+
+
 def test_unspellable_prefix_is_an_error(tokenizer: Tokenizer) -> None:
     session = Session(ScriptedBackend(lambda tokens: 20), tokenizer, Pace())
     session.sync([20])

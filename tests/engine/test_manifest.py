@@ -72,6 +72,14 @@ def test_bundled_models_are_as_shipped() -> None:
         assert bundled.locate(name) == bundled.root() / name
 
 
+def test_bundled_model_given_by_its_path_is_verified_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled, "root", lambda: root)
+    (root / "one" / "config.json").write_text("{}")
+    for model in ("one", root / "one", str(root / "two" / ".." / "one")):
+        with pytest.raises(ModelError, match="is not the file that was shipped"):
+            bundled.locate(model)
+
+
 def test_no_such_model() -> None:
     with pytest.raises(ModelError, match=r"no model 'nothing': .* bundled flash-coder, flash-coder-draft"):
         bundled.locate("nothing")
