@@ -26,6 +26,7 @@ inline void attend_heads(KvBlock kv, int dim, int visible, const std::int8_t* qu
   F top[R];
   for (int r = 0; r < R; ++r) top[r] = splat(-INFINITY);
   for (int tile = 0; tile < tiles; ++tile) {
+    for (int i = 0; i < 16 * dim; i += 64) __builtin_prefetch(kv.values + tile * 16 * dim + i);
     I dots[R];
     key_dots<R>(kv.keys + tile * 16 * dim, dim, queries, sums, dots);
     const F key_scale = load(kv.key_scales + 16 * tile);
@@ -61,10 +62,12 @@ inline void attend_heads(KvBlock kv, int dim, int visible, const std::int8_t* qu
     partial[r * partial_stride + dim + 1] = sum(total);
   }
 
-  for (int i = 0; i < dim; i += 16) {
-    I dots[R];
-    value_dots<R>(kv.values + 4 * i, 4 * tiles, dim, weights, dots);
-    for (int r = 0; r < R; ++r) store(partial + r * partial_stride + i, mul(to_float(dots[r]), splat(steps[r])));
+  for (int d = 0; d < dim; d += kValueLanes) {
+    I dots[R][kValueLanes / 16];
+    value_dots<R>(kv.values + 4 * d, 4 * tiles, dim, weights, dots);
+    for (int r = 0; r < R; ++r)
+      for (int i = 0; i < kValueLanes / 16; ++i)
+        store(partial + r * partial_stride + d + 16 * i, mul(to_float(dots[r][i]), splat(steps[r])));
   }
 }
 
@@ -86,10 +89,14 @@ inline void attend(const AttentionShape& shape, KvBlock kv, int block, int kv_he
         attend_heads<R>(kv, dim, visible, quants, queries.scales + at, queries.sums + at, partial, stride);
         h += R;
       };
-      if (left >= 4) run(Count<4>{});
-      else if (left == 3) run(Count<3>{});
-      else if (left == 2) run(Count<2>{});
-      else run(Count<1>{});
+      if (left >= 4)
+        run(Count<4>{});
+      else if (left == 3)
+        run(Count<3>{});
+      else if (left == 2)
+        run(Count<2>{});
+      else
+        run(Count<1>{});
     }
   }
 }

@@ -9,7 +9,8 @@ namespace {
 
 using Bytes = __m512i;
 constexpr int kParts = 1;
-constexpr int kTokenTile = 8;
+constexpr int kTokenTile = 12;
+constexpr int kValueLanes = 32;
 
 inline Bytes& part(I& a, int) { return a; }
 inline Bytes zero_bytes() { return _mm512_setzero_si512(); }
@@ -22,6 +23,16 @@ inline Bytes splat_word(const void* p) {
 inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Bytes signed_bytes) {
   return _mm512_dpbusd_epi32(acc, unsigned_bytes, signed_bytes);
 }
+// In assembly because GCC 12 does not fold the broadcast into the instruction.
+using Word = const std::int8_t*;
+inline Word word_at(const std::int8_t* p) { return p; }
+inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Word signed_word) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(acc)
+      : "v"(unsigned_bytes), "m"(*reinterpret_cast<const std::int8_t (*)[4]>(signed_word)));
+  return acc;
+}
+inline Bytes add_words(Bytes a, Bytes b) { return _mm512_add_epi32(a, b); }
 inline Bytes low_nibbles(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
 inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm512_srli_epi16(a, 4)); }
 inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm512_add_epi32(_mm512_slli_epi32(a, 7), b); }

@@ -32,6 +32,9 @@ unsigned long long saved_state() {
   return static_cast<unsigned long long>(high) << 32 | low;
 }
 
+#if defined(FLASH_EMULATE_TILES)
+bool has_tiles(unsigned long long) { return true; }
+#else
 // Linux gives a process AMX tiles only on request (ARCH_REQ_XCOMP_PERM for XTILEDATA).
 bool tiles_permitted() {
 #if defined(__linux__)
@@ -43,6 +46,12 @@ bool tiles_permitted() {
 #endif
 }
 
+bool has_tiles(unsigned long long state) {
+  const Cpuid extended(7, 0);
+  return (state >> 17 & 3) == 3 && bit(extended.d, 24) && bit(extended.d, 25) && tiles_permitted();
+}
+#endif
+
 std::vector<const Kernels*> detect() {
   std::vector<const Kernels*> found;
   const unsigned long long state = saved_state();
@@ -53,7 +62,7 @@ std::vector<const Kernels*> detect() {
   const bool avx512 = avx2 && (state & 0xe6) == 0xe6 && bit(extended.b, 16) && bit(extended.b, 17) &&
                       bit(extended.b, 30) && bit(extended.b, 31);
   const bool vnni = avx512 && bit(extended.c, 11);
-  const bool tiles = vnni && (state >> 17 & 3) == 3 && bit(extended.d, 24) && bit(extended.d, 25);
+  if (vnni && has_tiles(state)) found.push_back(&kAmxKernels);
 
   if (vnni) found.push_back(&kAvx512VnniKernels);
   if (avx2 && bit(more.a, 4)) found.push_back(&kAvxVnniKernels);

@@ -11,6 +11,7 @@
 namespace {
 
 constexpr int kTokenTile = 4;
+constexpr int kValueLanes = 16;
 
 inline __m256i load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m256i splat_word(const void* p) {
@@ -20,13 +21,12 @@ inline __m256i splat_word(const void* p) {
 }
 
 // Eight rows: bytes `w` of each 64.
-template <int T>
-inline void weight_dots_half(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride,
-                             __m256i (&out)[T]) {
+template <int Group, int T>
+inline void weight_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
   const __m256i nibble = _mm256_set1_epi8(15);
   const __m256i ones = _mm256_set1_epi16(1);
   for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
-  for (int quarter = 0; quarter < pairs; quarter += 4) {
+  for (int quarter = 0; quarter < Group / 8; quarter += 4) {
     __m256i words[T];
     for (int t = 0; t < T; ++t) words[t] = _mm256_setzero_si256();
 #pragma GCC unroll 4
@@ -45,12 +45,12 @@ inline void weight_dots_half(const std::uint8_t* w, int pairs, const std::int8_t
   }
 }
 
-template <int T>
-inline void weight_dots(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+template <int Group, int T>
+inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
   __m256i half[T];
-  weight_dots_half<T>(w, pairs, x, stride, half);
+  weight_dots_half<Group, T>(w, x, stride, half);
   for (int t = 0; t < T; ++t) out[t].lo = half[t];
-  weight_dots_half<T>(w + 32, pairs, x, stride, half);
+  weight_dots_half<Group, T>(w + 32, x, stride, half);
   for (int t = 0; t < T; ++t) out[t].hi = half[t];
 }
 
@@ -88,23 +88,23 @@ struct PositionWeights {
 };
 
 template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights, I (&out)[R]) {
-  for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  const auto step = [&](const std::int8_t* bytes, int quad, __m256i I::*half) {
-    const __m256i v = load_bytes(bytes);
-    const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
-    const __m256i odd = _mm256_srai_epi16(v, 8);
+inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
+                       I (&out)[R][kValueLanes / 16]) {
+  __m256i acc[R][2];
+  for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
+  for (int quad = 0; quad < quads; ++quad, values += 4 * dim)
+    for (int half = 0; half < 2; ++half) {
+      const __m256i v = load_bytes(values + 32 * half);
+      const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+      const __m256i odd = _mm256_srai_epi16(v, 8);
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      const __m256i a = _mm256_madd_epi16(even, splat_word(weights[r].v + 4 * quad));
-      const __m256i b = _mm256_madd_epi16(odd, splat_word(weights[r].v + 4 * quad + 2));
-      out[r].*half = _mm256_add_epi32(out[r].*half, _mm256_add_epi32(a, b));
+      for (int r = 0; r < R; ++r) {
+        const __m256i a = _mm256_madd_epi16(even, splat_word(weights[r].v + 4 * quad));
+        const __m256i b = _mm256_madd_epi16(odd, splat_word(weights[r].v + 4 * quad + 2));
+        acc[r][half] = _mm256_add_epi32(acc[r][half], _mm256_add_epi32(a, b));
+      }
     }
-  };
-  for (int quad = 0; quad < quads; ++quad) {
-    step(values + 4 * quad * dim, quad, &I::lo);
-    step(values + 4 * quad * dim + 32, quad, &I::hi);
-  }
+  for (int r = 0; r < R; ++r) out[r][0] = {acc[r][0], acc[r][1]};
 }
 
 }  // namespace

@@ -9,14 +9,15 @@
 namespace {
 
 constexpr int kTokenTile = 4;
+constexpr int kValueLanes = 16;  // values that value_dots computes at a time
 
-// out[t] lane i = sum over one group of row i's nibbles times token t's quants; `pairs` = group / 8.
-template <int T>
-inline void weight_dots(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+// out[t] lane i = sum over one group of row i's nibbles times token t's quants.
+template <int Group, int T>
+inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
   for (int t = 0; t < T; ++t)
     for (int row = 0; row < 16; ++row) {
       std::int32_t dot = 0;
-      for (int p = 0; p < pairs; ++p)
+      for (int p = 0; p < Group / 8; ++p)
         for (int j = 0; j < 4; ++j) {
           const int byte = w[64 * p + 4 * row + j];
           dot += (byte & 15) * x[t * stride + 8 * p + j] + (byte >> 4) * x[t * stride + 8 * p + 4 + j];
@@ -45,14 +46,15 @@ struct PositionWeights {
   }
 };
 
-// out[r][i] = sum over positions of weight r times value i, for 16 values; `quads` = positions / 4.
+// out[r], lane i = sum over positions of weight r times value i; `quads` = positions / 4.
 template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights, I (&out)[R]) {
+inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
+                       I (&out)[R][kValueLanes / 16]) {
   for (int r = 0; r < R; ++r)
     for (int i = 0; i < 16; ++i) {
       std::int32_t dot = 0;
       for (int p = 0; p < 4 * quads; ++p) dot += weights[r].v[p] * values[p / 4 * 4 * dim + 4 * i + p % 4];
-      out[r].v[i] = dot;
+      out[r][0].v[i] = dot;
     }
 }
 

@@ -1,6 +1,7 @@
-// dots_scalar.h with vpdpbusd, for any register width: the including file defines, beside its lanes,
-// `Bytes` (a register), kParts (registers for 16 lanes), part(I&, p), splat_word, load_bytes, dot(acc, unsigned,
-// signed), low_nibbles, high_nibbles.
+// dots_scalar.h with vpdpbusd, for any register width: the including file defines, beside its lanes, `Bytes` (a
+// register), kParts (registers for 16 lanes), part, zero_bytes, load_bytes, splat_word, `Word` (four bytes for every
+// lane: a register or a memory operand), word_at, dot(acc, unsigned, signed), low_nibbles, high_nibbles, add_words,
+// shift_right_7, low_7, times_128_plus, kTokenTile and kValueLanes.
 #pragma once
 
 #include <cstddef>
@@ -10,23 +11,38 @@ namespace {
 
 constexpr int kPartBytes = 64 / kParts;
 
-template <int T>
-inline void weight_dots(const std::uint8_t* w, int pairs, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
-  for (int p = 0; p < kParts; ++p) {
-    Bytes acc[T];
-    for (int t = 0; t < T; ++t) acc[t] = zero_bytes();
+// Few accumulators are doubled: the instruction takes five cycles, and two start in each.
+template <int Group, int T>
+inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+  constexpr int kHigh = T * kParts <= 6 ? 1 : 0;
+  Bytes acc[T][kParts][kHigh + 1];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t)
+    for (int p = 0; p < kParts; ++p)
+      for (Bytes& chain : acc[t][p]) chain = zero_bytes();
 #pragma GCC unroll 8
-    for (int i = 0; i < pairs; ++i) {
+  for (int i = 0; i < Group / 8; ++i) {
+    Bytes low[kParts];
+    Bytes high[kParts];
+    for (int p = 0; p < kParts; ++p) {
       const Bytes both = load_bytes(w + 64 * i + kPartBytes * p);
-      const Bytes low = low_nibbles(both);
-      const Bytes high = high_nibbles(both);
-#pragma GCC unroll 16
-      for (int t = 0; t < T; ++t) acc[t] = dot(acc[t], low, splat_word(x + t * stride + 8 * i));
-#pragma GCC unroll 16
-      for (int t = 0; t < T; ++t) acc[t] = dot(acc[t], high, splat_word(x + t * stride + 8 * i + 4));
+      low[p] = low_nibbles(both);
+      high[p] = high_nibbles(both);
     }
-    for (int t = 0; t < T; ++t) part(out[t], p) = acc[t];
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      const Word word = word_at(x + t * stride + 8 * i);
+      for (int p = 0; p < kParts; ++p) acc[t][p][0] = dot(acc[t][p][0], low[p], word);
+    }
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      const Word word = word_at(x + t * stride + 8 * i + 4);
+      for (int p = 0; p < kParts; ++p) acc[t][p][kHigh] = dot(acc[t][p][kHigh], high[p], word);
+    }
   }
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t)
+    for (int p = 0; p < kParts; ++p) part(out[t], p) = kHigh ? add_words(acc[t][p][0], acc[t][p][1]) : acc[t][p][0];
 }
 
 // Keys are stored with 128 added: start from -128 times the sum of the query.
@@ -43,7 +59,7 @@ inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queri
     for (int p = 0; p < kParts; ++p) {
       const Bytes k = load_bytes(keys + 16 * d + kPartBytes * p);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) part(out[r], p) = dot(part(out[r], p), k, splat_word(queries + r * dim + d));
+      for (int r = 0; r < R; ++r) part(out[r], p) = dot(part(out[r], p), k, word_at(queries + r * dim + d));
     }
 }
 
@@ -59,21 +75,30 @@ struct PositionWeights {
 };
 
 template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights, I (&out)[R]) {
-  for (int p = 0; p < kParts; ++p) {
-    Bytes high[R];
-    Bytes low[R];
-    for (int r = 0; r < R; ++r) high[r] = low[r] = zero_bytes();
-    for (int quad = 0; quad < quads; ++quad) {
-      const Bytes v = load_bytes(values + 4 * quad * dim + kPartBytes * p);
+inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
+                       I (&out)[R][kValueLanes / 16]) {
+  constexpr int kRegisters = kValueLanes / 16 * kParts;
+  Bytes high[R][kRegisters];
+  Bytes low[R][kRegisters];
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        high[r] = dot(high[r], splat_word(weights[r].high + 4 * quad), v);
-        low[r] = dot(low[r], splat_word(weights[r].low + 4 * quad), v);
+  for (int r = 0; r < R; ++r)
+    for (int i = 0; i < kRegisters; ++i) high[r][i] = low[r][i] = zero_bytes();
+  for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
+    Bytes v[kRegisters];
+    for (int i = 0; i < kRegisters; ++i) v[i] = load_bytes(values + kPartBytes * i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      const Bytes high_word = splat_word(weights[r].high + 4 * quad);
+      const Bytes low_word = splat_word(weights[r].low + 4 * quad);
+      for (int i = 0; i < kRegisters; ++i) {
+        high[r][i] = dot(high[r][i], high_word, v[i]);
+        low[r][i] = dot(low[r][i], low_word, v[i]);
       }
     }
-    for (int r = 0; r < R; ++r) part(out[r], p) = times_128_plus(high[r], low[r]);
   }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r)
+    for (int i = 0; i < kRegisters; ++i) part(out[r][i / kParts], i % kParts) = times_128_plus(high[r][i], low[r][i]);
 }
 
 }  // namespace

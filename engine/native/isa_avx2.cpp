@@ -4,4 +4,5 @@
 
 #define FLASH_TABLE kAvx2Kernels
 #define FLASH_ISA_NAME "avx2"
+#define FLASH_MATMUL matmul
 #include "table.inl"

@@ -5,4 +5,5 @@
 
 #define FLASH_TABLE kAvx512VnniKernels
 #define FLASH_ISA_NAME "avx512vnni"
+#define FLASH_MATMUL matmul
 #include "table.inl"

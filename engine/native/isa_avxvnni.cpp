@@ -6,7 +6,8 @@ namespace {
 
 using Bytes = __m256i;
 constexpr int kParts = 2;
-constexpr int kTokenTile = 6;
+constexpr int kTokenTile = 4;
+constexpr int kValueLanes = 16;
 
 inline Bytes& part(I& a, int p) { return p ? a.hi : a.lo; }
 inline Bytes zero_bytes() { return _mm256_setzero_si256(); }
@@ -19,6 +20,9 @@ inline Bytes splat_word(const void* p) {
 inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Bytes signed_bytes) {
   return _mm256_dpbusd_avx_epi32(acc, unsigned_bytes, signed_bytes);
 }
+using Word = Bytes;
+inline Word word_at(const std::int8_t* p) { return splat_word(p); }
+inline Bytes add_words(Bytes a, Bytes b) { return _mm256_add_epi32(a, b); }
 inline Bytes low_nibbles(Bytes a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
 inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm256_srli_epi16(a, 4)); }
 inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm256_add_epi32(_mm256_slli_epi32(a, 7), b); }
@@ -36,4 +40,5 @@ inline I low_7(I a) {
 
 #define FLASH_TABLE kAvxVnniKernels
 #define FLASH_ISA_NAME "avxvnni"
+#define FLASH_MATMUL matmul
 #include "table.inl"

@@ -4,4 +4,5 @@
 
 #define FLASH_TABLE kScalarKernels
 #define FLASH_ISA_NAME "scalar"
+#define FLASH_MATMUL matmul
 #include "table.inl"

@@ -5,11 +5,12 @@
 // number of tokens in a pass.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace flash {
 
-constexpr int kLanes = 16;           // rows of a weight block, positions of a key block, floats handled together
+constexpr int kLanes = 16;            // rows of a weight block, positions of a key block, floats handled together
 constexpr int kAttentionBlock = 256;  // positions that attention reduces at a time, at absolute multiples
 
 // int4 matrix, packed by Matrix: blocks of 16 rows; in a block, groups along k; a group is `group / 8` times 64 bytes
@@ -81,8 +82,12 @@ struct Kernels {
   void (*quantize)(const float* x, Activations out);
   // Activations (k values from `first` on) of silu(gate) * up; gate and up come in alternating runs of 16.
   void (*swiglu)(const float* gate_up, int first, int count, Activations out);
-  // out[t][16 * b + i] += row 16 b + i of the matrix times token t, for the blocks first <= b < last.
-  void (*matmul)(const PackedMatrix& w, int first, int last, Activations x, int tokens, float* out, int stride);
+  // out[t][row] = bias[row] + row of the matrix times token t, for the rows of the blocks first <= b < last.
+  void (*matmul)(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens, float* out,
+                 std::ptrdiff_t stride);
+  // The same, added to what `out` holds.
+  void (*matmul_onto)(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
+                      float* out, std::ptrdiff_t stride);
 
   // Rotary embedding of one head (halves paired; Su et al. 2021), then int8 with one scale for the head.
   void (*store_query)(const float* head, const float* cosine, const float* sine, int dim, std::int8_t* quants,

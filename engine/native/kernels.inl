@@ -95,43 +95,63 @@ inline void swiglu(const float* gate_up, int first, int count, Activations out) 
   }
 }
 
-template <int T>
-inline void matmul_tile(const PackedMatrix& w, const std::uint8_t* block, Activations x, float* out, int stride) {
-  const int groups = w.groups();
-  const int nibble_bytes = w.group * 8;
+// What the products of 16 rows and a token are added to.
+struct Fresh {
+  static F start(const float* bias, const float*) { return load(bias); }
+};
+struct Onto {
+  static F start(const float* bias, const float* out) { return add(load(out), load(bias)); }
+};
+
+template <class Start, int Group, int T>
+inline void matmul_tile(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, float* out,
+                        std::ptrdiff_t stride) {
+  const int groups = w.k / Group;
+  constexpr int kNibbleBytes = Group * 8;
   F acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = load(out + static_cast<std::ptrdiff_t>(t) * stride);
-  for (int g = 0; g < groups; ++g, block += w.group_bytes()) {
+  for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
+  for (int g = 0; g < groups; ++g, block += kNibbleBytes + 64) {
     I dots[T];
-    weight_dots<T>(block, w.group / 8, x.quants + g * w.group, x.k, dots);
-    const F scale = load_half(block + nibble_bytes);
-    const F bias = load_half(block + nibble_bytes + 32);
+    weight_dots<Group, T>(block, x.quants + g * Group, w.k, dots);
+    const F scale = load_half(block + kNibbleBytes);
+    const F offset = load_half(block + kNibbleBytes + 32);
     for (int t = 0; t < T; ++t) {
       const int at = t * groups + g;
-      acc[t] = fma(splat(x.sums[at]), bias, acc[t]);
+      acc[t] = fma(splat(x.sums[at]), offset, acc[t]);
       acc[t] = fma(mul(splat(x.scales[at]), to_float(dots[t])), scale, acc[t]);
     }
   }
-  for (int t = 0; t < T; ++t) store(out + static_cast<std::ptrdiff_t>(t) * stride, acc[t]);
+  for (int t = 0; t < T; ++t) store(out + t * stride, acc[t]);
 }
 
 // The last `tokens` of at most T.
-template <int T>
-inline void matmul_rest(const PackedMatrix& w, const std::uint8_t* block, Activations x, int tokens, float* out,
-                        int stride) {
-  if (tokens == T) return matmul_tile<T>(w, block, x, out, stride);
-  if constexpr (T > 1) matmul_rest<T - 1>(w, block, x, tokens, out, stride);
+template <class Start, int Group, int T>
+inline void matmul_rest(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, int tokens,
+                        float* out, std::ptrdiff_t stride) {
+  if (tokens == T) return matmul_tile<Start, Group, T>(w, block, bias, x, out, stride);
+  if constexpr (T > 1) matmul_rest<Start, Group, T - 1>(w, block, bias, x, tokens, out, stride);
 }
 
-inline void matmul(const PackedMatrix& w, int first, int last, Activations x, int tokens, float* out, int stride) {
+template <class Start, int Group>
+inline void matmul_groups(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
+                          float* out, std::ptrdiff_t stride) {
   for (int b = first; b < last; ++b) {
     const std::uint8_t* block = w.block(b);
     float* rows = out + 16 * b;
     int t = 0;
-    for (; t + kTokenTile <= tokens; t += kTokenTile)
-      matmul_tile<kTokenTile>(w, block, x.from(t), rows + static_cast<std::ptrdiff_t>(t) * stride, stride);
-    matmul_rest<kTokenTile - 1>(w, block, x.from(t), tokens - t, rows + static_cast<std::ptrdiff_t>(t) * stride, stride);
+    for (; t + kTokenTile <= tokens; t += kTokenTile, rows += kTokenTile * stride)
+      matmul_tile<Start, Group, kTokenTile>(w, block, bias + 16 * b, x.from(t), rows, stride);
+    matmul_rest<Start, Group, kTokenTile - 1>(w, block, bias + 16 * b, x.from(t), tokens - t, rows, stride);
   }
+}
+
+template <class Start>
+inline void matmul(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens, float* out,
+                   std::ptrdiff_t stride) {
+  if (w.group == 64)
+    matmul_groups<Start, 64>(w, first, last, bias, x, tokens, out, stride);
+  else
+    matmul_groups<Start, 32>(w, first, last, bias, x, tokens, out, stride);
 }
 
 constexpr int kMaxHeadDim = 256;

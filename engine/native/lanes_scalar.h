@@ -21,20 +21,44 @@ inline F map(Op op) {
   return r;
 }
 
-inline F splat(float x) { return map([&](int) { return x; }); }
-inline F load(const float* p) { return map([&](int i) { return p[i]; }); }
+inline F splat(float x) {
+  return map([&](int) { return x; });
+}
+inline F load(const float* p) {
+  return map([&](int i) { return p[i]; });
+}
 inline void store(float* p, F a) { std::memcpy(p, a.v, sizeof a.v); }
-inline F add(F a, F b) { return map([&](int i) { return a.v[i] + b.v[i]; }); }
-inline F sub(F a, F b) { return map([&](int i) { return a.v[i] - b.v[i]; }); }
-inline F mul(F a, F b) { return map([&](int i) { return a.v[i] * b.v[i]; }); }
-inline F div(F a, F b) { return map([&](int i) { return a.v[i] / b.v[i]; }); }
-inline F fma(F a, F b, F c) { return map([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); }); }
-inline F max(F a, F b) { return map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
-inline F min(F a, F b) { return map([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
-inline F abs(F a) { return map([&](int i) { return std::fabs(a.v[i]); }); }
-inline F round(F a) { return map([&](int i) { return std::nearbyint(a.v[i]); }); }
+inline F add(F a, F b) {
+  return map([&](int i) { return a.v[i] + b.v[i]; });
+}
+inline F sub(F a, F b) {
+  return map([&](int i) { return a.v[i] - b.v[i]; });
+}
+inline F mul(F a, F b) {
+  return map([&](int i) { return a.v[i] * b.v[i]; });
+}
+inline F div(F a, F b) {
+  return map([&](int i) { return a.v[i] / b.v[i]; });
+}
+inline F fma(F a, F b, F c) {
+  return map([&](int i) { return std::fma(a.v[i], b.v[i], c.v[i]); });
+}
+inline F max(F a, F b) {
+  return map([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline F min(F a, F b) {
+  return map([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+inline F abs(F a) {
+  return map([&](int i) { return std::fabs(a.v[i]); });
+}
+inline F round(F a) {
+  return map([&](int i) { return std::nearbyint(a.v[i]); });
+}
 // The first n lanes of a, the others of b.
-inline F first(int n, F a, F b) { return map([&](int i) { return i < n ? a.v[i] : b.v[i]; }); }
+inline F first(int n, F a, F b) {
+  return map([&](int i) { return i < n ? a.v[i] : b.v[i]; });
+}
 
 // 2 ** a for whole a in -126 .. 127.
 inline F exp2_whole(F a) {
@@ -67,7 +91,9 @@ inline I to_int(F a) {
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<std::int32_t>(std::nearbyint(a.v[i]));
   return r;
 }
-inline F to_float(I a) { return map([&](int i) { return static_cast<float>(a.v[i]); }); }
+inline F to_float(I a) {
+  return map([&](int i) { return static_cast<float>(a.v[i]); });
+}
 inline void store_bytes(std::int8_t* p, I a) {
   for (int i = 0; i < 16; ++i) p[i] = static_cast<std::int8_t>(a.v[i]);
 }

@@ -14,9 +14,9 @@
 namespace flash {
 
 struct Layer {
-  std::vector<float> attention_norm;      // [hidden]
-  std::shared_ptr<const Matrix> qkv;      // rows of q, k and v, one after the other
-  std::vector<float> qkv_bias;            // zeros where the model has none
+  std::vector<float> attention_norm;  // [hidden]
+  std::shared_ptr<const Matrix> qkv;  // rows of q, k and v, one after the other
+  std::vector<float> qkv_bias;        // zeros where the model has none
   std::shared_ptr<const Matrix> output;
   std::vector<float> output_bias;         // [hidden], zeros where the model has none
   std::vector<float> feed_forward_norm;   // [hidden]
@@ -61,6 +61,7 @@ class Model {
     int start;   // position of the first
     int wanted;  // logits of the last so many
     KvCache& cache;
+    int blocks() const { return (start + count + kAttentionBlock - 1) / kAttentionBlock; }
   };
   struct Rows {
     int first;
@@ -68,18 +69,22 @@ class Model {
     int count() const { return last - first; }
   };
 
-  void run(int thread, const Slice& slice, float* logits);
-  void run_layer(int thread, const Slice& slice, int index, Rows rows);
+  void run(Crew& crew, const Slice& slice, float* logits);
+  void run_layer(Crew& crew, const Slice& slice, int index, Rows rows);
 
-  // One stage each; a barrier must follow before its result is read.
-  void embed(int thread, const Slice& slice);
-  void normalize(int thread, Rows rows, const std::vector<float>& weight);
-  void project(int thread, Rows rows, const Matrix& matrix, const float* bias, const Activations& in, float* out);
-  void add_project(int thread, Rows rows, const Matrix& matrix, const float* bias, const Activations& in);
-  void store_heads(int thread, const Slice& slice, int layer);
-  void attend(int thread, const Slice& slice, int layer, Rows rows);
-  void combine(int thread, const Slice& slice, Rows rows);
-  void gate(int thread, Rows rows, const Matrix& gate_up);
+  // One stage each.
+  void embed(Crew& crew, const Slice& slice);
+  void normalize(Crew& crew, Rows rows, const std::vector<float>& weight);
+  void project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in, float* out);
+  void add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in);
+  void store_heads(Crew& crew, const Slice& slice, int layer);
+  void attend(Crew& crew, const Slice& slice, int layer, Rows rows);
+  void combine(Crew& crew, const Slice& slice, Rows rows);
+  void gate(Crew& crew, Rows rows, const Matrix& gate_up);
+
+  int grain(int units) const;
+  void store_head(const Slice& slice, int layer, int token, int head);
+  void combine_span(const Slice& slice, int token, int from, int span);
 
   AttentionShape shape_;
   float epsilon_;

@@ -95,27 +95,27 @@ NB_MODULE(_native, m) {
       .def("trim", &KvCache::trim, "length"_a)
       .def("fork", &KvCache::fork);
 
-  nb::class_<AttentionShape>(m, "AttentionShape")
-      .def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
+  nb::class_<AttentionShape>(m, "AttentionShape").def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
 
   nb::class_<Layer>(m, "Layer")
       .def(nb::init<std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>,
                     std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
                     std::shared_ptr<const Matrix>, std::shared_ptr<const Matrix>>(),
-           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "output"_a, "output_bias"_a,
-           "feed_forward_norm"_a, "gate_up"_a, "down"_a);
+           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "output"_a, "output_bias"_a, "feed_forward_norm"_a,
+           "gate_up"_a, "down"_a);
 
   nb::class_<Model>(m, "Model")
-      .def("__init__",
-           [](Model* self, const AttentionShape& shape, float epsilon, std::shared_ptr<const Matrix> embedding,
-              std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
-              std::vector<float> cosines, std::vector<float> sines, const std::string& isa, int threads) {
-             Weights weights{std::move(embedding), std::move(layers), std::move(norm),
-                             std::move(head),      std::move(cosines), std::move(sines)};
-             new (self) Model(shape, epsilon, std::move(weights), kernels_for(isa), threads);
-           },
-           nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "layers"_a, "norm"_a, "head"_a, "cosines"_a,
-           "sines"_a, "isa"_a, "threads"_a)
+      .def(
+          "__init__",
+          [](Model* self, const AttentionShape& shape, float epsilon, std::shared_ptr<const Matrix> embedding,
+             std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
+             std::vector<float> cosines, std::vector<float> sines, const std::string& isa, int threads) {
+            Weights weights{std::move(embedding), std::move(layers),  std::move(norm),
+                            std::move(head),      std::move(cosines), std::move(sines)};
+            new (self) Model(shape, epsilon, std::move(weights), kernels_for(isa), threads);
+          },
+          nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "layers"_a, "norm"_a, "head"_a, "cosines"_a, "sines"_a,
+          "isa"_a, "threads"_a)
       .def_prop_ro("isa", &Model::isa)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("capacity", &Model::capacity)

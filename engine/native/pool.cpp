@@ -25,10 +25,15 @@ bool spin(Done done) {
   return done();
 }
 
+template <class Done>
+void wait_until(Done done) {
+  while (!spin(done)) std::this_thread::yield();
+}
+
 }  // namespace
 
 Pool::Pool(int threads) : size_(threads < 1 ? 1 : threads) {
-  for (int index = 1; index < size_; ++index) workers_.emplace_back([this, index] { serve(index); });
+  for (int i = 1; i < size_; ++i) workers_.emplace_back([this] { serve(); });
 }
 
 Pool::~Pool() {
@@ -40,32 +45,28 @@ Pool::~Pool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void Pool::run(const std::function<void(int)>& work) {
+void Pool::run(const std::function<void(Crew)>& work) {
+  const FloatMode mode;
+  first_stage_ = stage();
+  work_ = &work;
+  inside_.fetch_and(~kClosed, std::memory_order_release);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    work_ = &work;
     round_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  const FloatMode mode;
-  work(0);
-  barrier();
+  work(Crew(*this, first_stage_));
+  inside_.fetch_or(kClosed, std::memory_order_acq_rel);
+  wait_until([&] { return inside_.load(std::memory_order_acquire) == kClosed; });
 }
 
-void Pool::barrier() {
-  const unsigned phase = phase_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == size_ - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    phase_.store(phase + 1, std::memory_order_release);
-    return;
-  }
-  const auto done = [&] { return phase_.load(std::memory_order_acquire) != phase; };
-  while (!spin(done)) std::this_thread::yield();
+void Pool::wait_for_stage_after(std::uint32_t stage) const {
+  wait_until([&] { return this->stage() != stage; });
 }
 
-void Pool::serve(int index) {
+void Pool::serve() {
   const FloatMode mode;
-  unsigned seen = 0;
+  std::uint32_t seen = 0;
   const auto called = [&] { return stop_ || round_.load(std::memory_order_acquire) != seen; };
   for (;;) {
     if (!spin(called)) {
@@ -73,9 +74,10 @@ void Pool::serve(int index) {
       wake_.wait(lock, called);
     }
     if (stop_) return;
-    ++seen;
-    (*work_)(index);
-    barrier();
+    seen = round_.load(std::memory_order_acquire);
+    const bool open = !(inside_.fetch_add(1, std::memory_order_acq_rel) & kClosed);
+    if (open) (*work_)(Crew(*this, first_stage_));
+    inside_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }
 

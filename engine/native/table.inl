@@ -1,10 +1,21 @@
-// Ends a file that compiles kernels.inl and attention.inl for one instruction set: FLASH_TABLE names its table.
+// Ends a file that compiles kernels.inl and attention.inl for one instruction set: FLASH_TABLE is its table,
+// FLASH_MATMUL its matmul.
 namespace flash {
 
 const Kernels FLASH_TABLE = {
     FLASH_ISA_NAME,
-    ::rms_norm,    ::quantize,   ::swiglu,      ::matmul, ::store_query,    ::store_key,
-    ::store_value, ::attend,     ::combine,     ::dequantize_row, ::log_sum_exp,
+    ::rms_norm,
+    ::quantize,
+    ::swiglu,
+    ::FLASH_MATMUL<::Fresh>,
+    ::FLASH_MATMUL<::Onto>,
+    ::store_query,
+    ::store_key,
+    ::store_value,
+    ::attend,
+    ::combine,
+    ::dequantize_row,
+    ::log_sum_exp,
 };
 
 }  // namespace flash

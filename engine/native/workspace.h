@@ -12,10 +12,11 @@ constexpr int kSliceTokens = 128;  // computed together: enough to reuse weights
 
 class ActivationBuffer {
  public:
-  ActivationBuffer(int tokens, int k, int group)
+  // Room for kSliceTokens; matrix tiles read, but do not use, up to 15 rows behind the last token.
+  ActivationBuffer(int k, int group)
       : k_(k),
         group_(group),
-        quants_(static_cast<std::size_t>(tokens) * k),
+        quants_(static_cast<std::size_t>(kSliceTokens + kLanes) * k),
         scales_(quants_.size() / group),
         sums_(quants_.size() / group) {}
 
@@ -37,9 +38,9 @@ struct Workspace {
         qkv(static_cast<std::size_t>(kSliceTokens) * qkv_width),
         attended(static_cast<std::size_t>(kSliceTokens) * attention_width),
         gate_up(static_cast<std::size_t>(kSliceTokens) * 2 * feed_forward),
-        normalized(kSliceTokens, hidden, group),
-        attention_out(kSliceTokens, attention_width, group),
-        gated(kSliceTokens, feed_forward, group),
+        normalized(hidden, group),
+        attention_out(attention_width, group),
+        gated(feed_forward, group),
         query_quants(static_cast<std::size_t>(kSliceTokens) * attention_width),
         query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
         query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {}
@@ -48,10 +49,10 @@ struct Workspace {
 
   int attention_width;
   int qkv_width;
-  std::vector<float> residual;   // [tokens][hidden]
-  std::vector<float> qkv;        // [tokens][qkv_width]
-  std::vector<float> attended;   // [tokens][attention_width]
-  std::vector<float> gate_up;    // [tokens][2 * feed_forward]
+  std::vector<float> residual;  // [tokens][hidden]
+  std::vector<float> qkv;       // [tokens][qkv_width]
+  std::vector<float> attended;  // [tokens][attention_width]
+  std::vector<float> gate_up;   // [tokens][2 * feed_forward]
   ActivationBuffer normalized;
   ActivationBuffer attention_out;
   ActivationBuffer gated;
