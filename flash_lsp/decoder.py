@@ -19,7 +19,7 @@ from flash_lsp.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-ENGINE_ERROR = "engine error"
+ENGINE_ERROR = "engine-error"
 
 
 @dataclass(frozen=True, slots=True)

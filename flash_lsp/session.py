@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from flash_lsp.completer import Suggestion
 
 
-OUT_OF_TIME = "out of time"
+OUT_OF_TIME = "out-of-time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class DocumentSession:
         if not self.settings.allows(self.document.language_id):
             return "disabled"
         if len(text) > 1000 * self.settings.max_file_kb:
-            return "too large"
+            return "too-large"
         if "\0" in text:
             return "binary"
         return None if self._line_limit(place) else MID_LINE

@@ -1,4 +1,4 @@
-"""The real server with a scripted model: `python scripted_server.py [--token-ms N] [--load-ms N] [--fail] [--tcp PORT]`.
+"""The real server with a scripted model: `python scripted_server.py [--token-ms N] [--load-ms N] [--fail] ...`.
 
 The model completes the cursor's line to a line of SCRIPT that begins with it, and says nothing elsewhere.
 """

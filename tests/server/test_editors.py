@@ -105,7 +105,7 @@ async def test_a_model_that_cannot_be_loaded_is_reported_once() -> None:
         assert await client.loaded() == "error"
         assert client.statuses[-1].message == "missing: no such model"
         assert await client.suggest(client.open("total = "), 8) is None
-        assert client.records[-1]["silence"] == "engine error"
+        assert client.records[-1]["silence"] == "engine-error"
         assert [message.message for message in client.lsp.messages] == ["flash-lsp: missing: no such model"]
 
 
@@ -113,7 +113,7 @@ async def test_an_error_in_the_engine_is_a_silence_and_the_next_request_works() 
     async with connect() as client:
         document = client.open("boom = ")
         assert await client.suggest(document, 7) is None
-        assert client.records[-1]["silence"] == "engine error"
+        assert client.records[-1]["silence"] == "engine-error"
         client.edit(document, 0, 7, "total = ")
         assert await client.suggest(document, 8) is not None
 

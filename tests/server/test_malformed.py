@@ -111,7 +111,7 @@ async def test_changes_of_unknown_documents_and_impossible_ranges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "silence"), [("PK\x03\x04\0\0total = ", "binary"), ("x\n" * 1_100_000, "too large")]
+    ("text", "silence"), [("PK\x03\x04\0\0total = ", "binary"), ("x\n" * 1_100_000, "too-large")]
 )
 async def test_binary_and_huge_files_get_null(text: str, silence: str) -> None:
     async with raw_server() as server:

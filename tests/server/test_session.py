@@ -58,7 +58,7 @@ def test_a_held_request_ends_after_hold_ms_and_ready_follows() -> None:
     editor = Editor("x = ")
     asked = editor.ask()
     editor.clock.advance(0.4)
-    assert asked.reply.silence == "out of time"
+    assert asked.reply.silence == "out-of-time"
     assert asked.reply.held
     editor.decoder.last.end("foo()")
     assert editor.ready == [4]
@@ -306,7 +306,7 @@ def test_a_request_held_while_loading_is_served_by_the_loaded_model() -> None:
         (Editor("x = ", disabled_languages=("python",)), "disabled"),
         (Editor("x = ", enabled=False), "disabled"),
         (Editor("x = \0"), "binary"),
-        (Editor("x" * 1001, max_file_kb=1), "too large"),
+        (Editor("x" * 1001, max_file_kb=1), "too-large"),
     ],
 )
 def test_places_without_suggestions(editor: Editor, silence: str) -> None:
@@ -350,8 +350,8 @@ def test_silences_are_remembered_but_errors_are_not() -> None:
     assert (again.reply.silence, again.reply.source) == ("low-confidence", "answers")
     broken = Editor("x = ")
     asked = broken.ask()
-    broken.decoder.last.end("", "error", silence="engine error")
-    assert asked.reply.silence == "engine error"
+    broken.decoder.last.end("", "error", silence="engine-error")
+    assert asked.reply.silence == "engine-error"
     broken.ask()
     assert len(broken.decoder.decodes) == 2
 
