@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from flash_engine import Checkpoint, ModelError
+from flash_engine import Checkpoint, ModelConfig, ModelError
 
 from .tiny import Shape, write_checkpoint
 
@@ -155,24 +155,56 @@ def test_16_bit_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "model_type 'mamba' is not supported"),
-        ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
-        ({"mlp_bias": True}, "mlp_bias is not supported"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, "rope_scaling of type 'yarn'"),
-        ({"quantization": {"bits": 8, "group_size": 64}}, "quantization 8 bit in groups of 64"),
-        ({"quantization": {"bits": 4, "group_size": 64, "mode": "mxfp4"}}, "mode 'mxfp4'"),
+        ({"model_type": "mamba"}, r"'model_type' is 'mamba', which is not supported"),
+        ({"hidden_act": "gelu"}, r"'hidden_act' is 'gelu', which is not supported"),
+        ({"mlp_bias": True}, r"'mlp_bias' is True, which is not supported"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, r"'rope_scaling\.rope_type' is 'yarn'"),
+        ({"rope_scaling": {"type": "linear"}}, r"'rope_scaling\.factor' is missing"),
+        ({"quantization": {"bits": 8, "group_size": 64}}, r"'quantization\.bits' is 8 in groups of 64"),
+        (
+            {"quantization": {"bits": 4, "group_size": 64, "mode": "mxfp4"}},
+            r"'quantization\.mode' is 'mxfp4'",
+        ),
+        ({"quantization": 4}, r"'quantization' is 4, not a JSON object"),
+        ({"hidden_size": None}, r"'hidden_size' is missing"),
+        ({"hidden_size": "many"}, r"'hidden_size' is 'many', not a positive whole number"),
+        ({"num_attention_heads": 0}, r"'num_attention_heads' is 0, not a positive"),
+        ({"num_key_value_heads": 3}, r"'num_key_value_heads' does not divide the 4 attention heads"),
+        ({"head_dim": 33}, r"'head_dim' is 33: rotary embedding needs an even number"),
+        ({"rms_norm_eps": "x"}, r"'rms_norm_eps' is 'x', not a positive number"),
+        ({"rope_theta": float("nan")}, r"'rope_theta' is nan"),
+        ({"tie_word_embeddings": 1}, r"'tie_word_embeddings' is 1, not true or false"),
+        ({"eos_token_id": ["</s>"]}, r"'eos_token_id' is \['</s>'\], not token ids"),
     ],
 )
-def test_config_that_is_not_supported(folder: Path, changes: dict[str, Any], message: str) -> None:
+def test_config_that_is_wrong_or_not_supported(folder: Path, changes: dict[str, Any], message: str) -> None:
     edit_config(folder, **changes)
     with pytest.raises(ModelError, match=message) as caught:
         Checkpoint(folder)
     assert str(folder / "config.json") in str(caught.value)
 
 
-def test_config_without_a_field(folder: Path) -> None:
-    raw = json.loads((folder / "config.json").read_text())
-    del raw["hidden_size"]
-    (folder / "config.json").write_text(json.dumps(raw))
-    with pytest.raises(ModelError, match="field 'hidden_size' is missing"):
+@pytest.mark.parametrize("content", ["", "null", "[]", "{", "\xff"])
+def test_config_that_is_no_object(folder: Path, content: str) -> None:
+    (folder / "config.json").write_text(content, encoding="latin-1")
+    with pytest.raises(ModelError, match=r"config\.json.* not (valid JSON|a JSON object)"):
         Checkpoint(folder)
+
+
+def test_config_defaults(folder: Path) -> None:
+    edit_config(folder, num_key_value_heads=None, head_dim=None, rope_theta=None, eos_token_id=[1, 2])
+    config = ModelConfig.from_folder(folder)
+    assert (config.num_kv_heads, config.head_dim, config.rope_theta, config.eos_ids) == (
+        4,
+        16,
+        10_000.0,
+        (1, 2),
+    )
+
+
+def test_rope_parameters_as_transformers_5_writes_them(folder: Path) -> None:
+    edit_config(
+        folder, rope_theta=None, rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}
+    )
+    config = ModelConfig.from_folder(folder)
+    assert (config.rope_theta, config.rope_factor) == (1e5, 4.0)
