@@ -9,6 +9,7 @@ names the type T of the activations, also where the text doesn't: MLX's CUDA bac
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -19,6 +20,7 @@ MAX_TOKENS = 8
 KEY_BLOCK = 32
 _SIMD = 32
 _THREADGROUP_BYTES = 32768
+_COLLECTED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +274,7 @@ def gate_up(
 
 def down(kernels: Registry, tiling: Tiling, x: mx.array, matrix: Matrix, residual: mx.array) -> mx.array:
     """Launch 5: residual + matrix @ x, [M, N]."""
-    eps = mx.zeros((1,), dtype=mx.float32)
-    return _linear(kernels, tiling, x, matrix, norm=x, eps=eps, residual=residual, normed=False)
+    return _linear(kernels, tiling, x, matrix, norm=x, eps=x, residual=residual, normed=False)
 
 
 def head(
@@ -319,6 +320,37 @@ def _linear(
         output_shapes=[(tokens, n)],
         output_dtypes=[dtype],
     )
+    return y
+
+
+def embed(kernels: Registry, tokens: mx.array, matrix: Matrix, dtype: mx.Dtype) -> mx.array:
+    """The rows of matrix [vocabulary, K] that tokens, int32 [M], name: `dtype` [M, K]."""
+    count, k = _tokens(tokens), matrix.shape[1]
+    (y,) = kernels["embed"](
+        inputs=[tokens, matrix.weight, matrix.scales, matrix.biases],
+        template=[("T", dtype), *matrix._template(), ("K", k)],
+        grid=(-(-k // 8 // _SIMD) * _SIMD, count, 1),
+        threadgroup=(_SIMD, 1, 1),
+        output_shapes=[(count, k)],
+        output_dtypes=[dtype],
+    )
+    return y
+
+
+def collect(kernels: Registry, rows: Sequence[mx.array]) -> mx.array:
+    """Launch 1's new rows of every layer, [2, HK, M, row] each, as one array [layers, 2, HK, M, row]."""
+    shape, size = rows[0].shape, rows[0].size
+    y = rows[0]
+    for start in range(0, len(rows), _COLLECTED):
+        some = list(rows[start : start + _COLLECTED])
+        (y,) = kernels["collect"](
+            inputs=[y, *some, *[some[-1]] * (_COLLECTED - len(some))],
+            template=[("T", y.dtype), ("SIZE", size), ("BEFORE", start), ("COUNT", len(some))],
+            grid=(-(-size // _SIMD) * _SIMD, start + len(some), 1),
+            threadgroup=(_SIMD, 1, 1),
+            output_shapes=[(start + len(some), *shape)],
+            output_dtypes=[y.dtype],
+        )
     return y
 
 

@@ -46,6 +46,7 @@ class Problem:
         scale = rng.uniform(0.5, 1.5, (n, k // self.group)) * k**-0.5 * 2 / (1 << self.bits)
         bias = -scale * ((1 << self.bits) - 1) / 2 * rng.uniform(0.8, 1.2, scale.shape)
         scales, biases = (mx.array(x.astype(np.float32)).astype(self.dtype) for x in (scale, bias))
+        mx.eval(scales, biases)
         return Matrix(mx.array(weight), scales, biases, self.bits, self.group)
 
     def rows(self, *shape: int) -> mx.array:
@@ -61,7 +62,9 @@ class Problem:
 
     def norm(self, *shape: int) -> mx.array:
         """A norm's weight, about one."""
-        return (1 + 0.1 * self._normal(*shape)).astype(self.dtype)
+        weight = (1 + 0.1 * self._normal(*shape)).astype(self.dtype)
+        mx.eval(weight)
+        return weight
 
     def run_qkv(self, kernels: Registry, x: mx.array, position: int) -> tuple[mx.array, mx.array]:
         """Launch 1 on x, rows of which may be a part of self.x()."""
@@ -204,6 +207,19 @@ class Problem:
         normed = reference.rms_norm(reference.exact(self.x()), reference.exact(self.norm(self.hidden)), _EPS)
         return _relative(reference.exact(self.run_head(kernels, self.x())), normed @ weight.T)
 
+    def embed_error(self, kernels: Registry) -> float:
+        """Relative to the largest value."""
+        matrix = self.matrix(self.inner, self.hidden)
+        tokens = [(97 * m + self.seed) % self.inner for m in range(self.tokens)]
+        got = launches.embed(kernels, mx.array(tokens, dtype=mx.int32), matrix, self.dtype)
+        return _relative(reference.exact(got), reference.dequantize(matrix)[tokens])
+
+    def collect_error(self, kernels: Registry) -> float:
+        """Share of words that are wrong, of 18 layers' rows: one more launch than 16 take."""
+        rows = [self.rows(2, self.heads.kv, self.tokens + layer)[:, :, layer:] for layer in range(18)]
+        got = launches.collect(kernels, [mx.contiguous(row) for row in rows])
+        return float((np.array(got) != np.stack([np.array(row) for row in rows])).mean())
+
     def quantize_error(self, kernels: Registry) -> float:
         """By how much the error (root of the mean square) of our quantizer exceeds that of MLX's, as a share."""
         x = self._normal(self.inner, self.hidden)
@@ -220,6 +236,8 @@ ERRORS: dict[str, Callable[[Problem, Registry], float]] = {
     "gate_up": Problem.gate_up_error,
     "down": Problem.down_error,
     "head": Problem.head_error,
+    "embed": Problem.embed_error,
+    "collect": Problem.collect_error,
     "quantize": Problem.quantize_error,
 }
 

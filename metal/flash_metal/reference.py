@@ -89,3 +89,9 @@ def gate_up(x: Array, norm: Array, weight: Array, eps: float) -> Array:
     """silu(gate) * up of the normed x; weight [2 N, K], gate's rows first."""
     gate, up = np.split(rms_norm(x, norm, eps) @ weight.T, 2, axis=-1)
     return np.asarray(gate / (1 + np.exp(-gate)) * up)
+
+
+def round_rows(x: Array) -> Array:
+    """x [..., D] as an int8 cache holds it: multiples of its largest magnitude / 127."""
+    step = np.abs(x).max(-1, keepdims=True) / 127
+    return np.asarray(np.rint(x / np.where(step > 0, step, 1)) * step)

@@ -62,6 +62,8 @@ SIGNATURES = {
     "project": Signature(("parts", "stats", "weight", "scales", "biases", "residual"), ("y",)),
     "gate_up": Signature(("x", "norm", "weight", "scales", "biases", "eps"), ("y",)),
     "linear": Signature(("x", "weight", "scales", "biases", "norm", "eps", "residual"), ("y",)),
+    "embed": Signature(("tokens", "weight", "scales", "biases"), ("y",), headers=("common",)),
+    "collect": Signature(("before", *(f"r{i}" for i in range(16))), ("y",), headers=()),
     "quantize": Signature(("x",), ("weight", "scales", "biases")),
 }
 

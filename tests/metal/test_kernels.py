@@ -36,7 +36,7 @@ def test_types_and_tokens(kernels: Registry, launch: str, tokens: int, dtype: mx
 
 @pytest.mark.parametrize("bits", [4, 8])
 @pytest.mark.parametrize("group", [32, 64])
-@pytest.mark.parametrize("launch", [name for name in ERRORS if name != "attention"])
+@pytest.mark.parametrize("launch", [name for name in ERRORS if name not in ("attention", "collect")])
 def test_packing(kernels: Registry, launch: str, group: int, bits: int) -> None:
     problem = Problem(tokens=2, bits=bits, group=group, tiling=SMALL, seed=1)
     assert ERRORS[launch](problem, kernels) < TOLERANCE[mx.float16]

@@ -51,6 +51,6 @@ for (uint i = thread_index_in_threadgroup; i < M * ROWS; i += 32 * SG) {
     sum += partial[from * (M * R) + m * R + r % R];
     all += square[from * M + m];
   }
-  const float inverse = NORM ? rsqrt(fma(all, 1.0f / float(K), eps[0])) : 1.0f;
+  const float inverse = NORM ? rsqrt(fma(all, 1.0f / float(K), float(eps[0]))) : 1.0f;
   y[m * N + n] = Y(fma(sum, inverse, RESIDUAL ? float(residual[m * N + n]) : 0.0f));
 }

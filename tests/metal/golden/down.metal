@@ -41,13 +41,13 @@ sums[m * R + r]=fma(x[m * 8 + i],value,sums[m * R + r]);
 }
 }
 template <typename T, typename Y, typename S, int BITS, int GROUP, int M, int N, int K, int R, int SG, int SPLIT, bool NORM, bool RESIDUAL>
-[[kernel]] void custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float16_t(
+[[kernel]] void custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float16_t_float16_t(
   const device float16_t* x [[buffer(0)]],
   const device uint32_t* weight [[buffer(1)]],
   const device float16_t* scales [[buffer(2)]],
   const device float16_t* biases [[buffer(3)]],
   const device float16_t* norm [[buffer(4)]],
-  const constant float* eps [[buffer(5)]],
+  const device float16_t* eps [[buffer(5)]],
   const device float16_t* residual [[buffer(6)]],
   device float16_t* y [[buffer(7)]],
   uint simdgroup_index_in_threadgroup [[simdgroup_index_in_threadgroup]],
@@ -99,10 +99,10 @@ const uint from=r / R * SPLIT + s;
 sum +=partial[from *(M * R)+ m * R + r % R];
 all +=square[from * M + m];
 }
-const float inverse=NORM ? rsqrt(fma(all,1.0f / float(K),eps[0])): 1.0f;
+const float inverse=NORM ? rsqrt(fma(all,1.0f / float(K),float(eps[0]))): 1.0f;
 y[m * N + n]=Y(fma(sum,inverse,RESIDUAL ? float(residual[m * N + n]): 0.0f));
 }
 
 }
 
-template [[host_name("custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float16_t")]] [[kernel]] decltype(custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float16_t<float16_t, float16_t, float16_t, 4, 64, 2, 192, 256, 8, 8, 4, 0, 1>) custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_floatc_float16_t_float16_t<float16_t, float16_t, float16_t, 4, 64, 2, 192, 256, 8, 8, 4, 0, 1>;
+template [[host_name("custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float16_t_float16_t")]] [[kernel]] decltype(custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float16_t_float16_t<float16_t, float16_t, float16_t, 4, 64, 2, 192, 256, 8, 8, 4, 0, 1>) custom_kernel_flash_linear__float16_t_float16_t_float16_t_4_64_2_192_256_8_8_4_0_1_float16_t_uint32_t_float16_t_float16_t_float16_t_float16_t_float16_t_float16_t<float16_t, float16_t, float16_t, 4, 64, 2, 192, 256, 8, 8, 4, 0, 1>;

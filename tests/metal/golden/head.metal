@@ -99,7 +99,7 @@ const uint from=r / R * SPLIT + s;
 sum +=partial[from *(M * R)+ m * R + r % R];
 all +=square[from * M + m];
 }
-const float inverse=NORM ? rsqrt(fma(all,1.0f / float(K),eps[0])): 1.0f;
+const float inverse=NORM ? rsqrt(fma(all,1.0f / float(K),float(eps[0]))): 1.0f;
 y[m * N + n]=Y(fma(sum,inverse,RESIDUAL ? float(residual[m * N + n]): 0.0f));
 }
 
