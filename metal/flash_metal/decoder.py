@@ -1,8 +1,12 @@
 """A llama-family model in fused launches: five a layer, and a few a pass.
 
-A pass of 1 to 8 tokens is one graph: embed, five launches a layer (launches.py), the head, and one update that
-places the new cache rows of all layers (one launch per 16 layers collects them). Nothing is read back. What a token
-gets, in logits and in the cache, is the same bits however the tokens before it were cut into passes.
+A pass of 1 to 8 tokens is one graph: embed, five launches a layer (launches.py), the head, and one launch per 16
+layers that collects their new cache rows; one update then places these. Nothing is read back. What a token gets, in
+logits and in the cache, is the same bits however the tokens before it were cut into passes.
+
+The update is apart from the pass, because MLX makes it in place only when nothing else holds the cache, and the
+launches of a pass hold it until they have run. Place the rows when the pass's results have been read: at once, or in
+one graph with the next pass.
 """
 
 from __future__ import annotations
@@ -82,11 +86,10 @@ class Decoder:
     def __call__(
         self, tokens: mx.array, cache: mx.array, position: mx.array, *, logits: int
     ) -> tuple[mx.array, mx.array]:
-        """One pass: the logits of the last `logits` tokens, float32 [logits, vocabulary], and the cache after it.
+        """One pass: the logits of the last `logits` tokens, float32 [logits, vocabulary], and the new cache rows.
 
         tokens int32 [1 .. 8]; position int32 [1]: the positions of the cache that are valid, which the tokens follow;
-        what lies behind them does not matter. The caller drops its own reference to `cache`, so that the update
-        can be made in place.
+        what lies behind them does not matter.
         """
         weights, dtype = self._weights, self._weights.norm.dtype
         x = launches.embed(self._kernels, tokens, weights.embedding, dtype)
@@ -94,13 +97,16 @@ class Decoder:
         for layer, index in zip(weights.layers, self._indices, strict=True):
             x, fresh = self._layer(x, layer, index, cache, position)
             rows.append(fresh)
-        # Behind the last layer, so that nothing else holds the cache when the update runs.
-        collected = mx.depends([launches.collect(self._kernels, rows)], [x])[0]
-        cache = mx.slice_update(cache, collected, position, axes=[3])
+        collected = launches.collect(self._kernels, rows)
         if logits == 0:
-            return mx.zeros((0, weights.head.shape[0]), dtype=mx.float32), cache
+            return mx.zeros((0, weights.head.shape[0]), dtype=mx.float32), collected
         y = launches.head(self._kernels, self._tiling, x[-logits:], weights.norm, weights.head, self._eps)
-        return y, cache
+        return y, collected
+
+    @staticmethod
+    def place(cache: mx.array, rows: mx.array, position: mx.array) -> mx.array:
+        """The cache with a pass's rows at `position`, int32 [1], in place if the caller keeps no other reference."""
+        return mx.slice_update(cache, rows, position, axes=[3])
 
     def _layer(
         self, x: mx.array, layer: Layer, index: mx.array, cache: mx.array, position: mx.array
