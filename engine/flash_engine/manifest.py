@@ -19,7 +19,7 @@ _SUFFIXES = {".json", ".safetensors"}
 def verify(folder: Path) -> None:
     """Check every listed file of the bundled model `folder` against the manifest beside it.
 
-    Raises ModelError that names the file. 76 MB take about 0.05 s with SHA instructions, 0.2 s without.
+    Raises ModelError that names the file. Costs a read of all files: about 0.1 s for 76 MB.
     """
     path = folder.parent / "manifest.json"
     try:
