@@ -21,6 +21,8 @@ from flash_lsp.examples import example
 from flash_lsp.settings import Settings
 
 _FIRST_SUGGESTION_S = 60.0
+_FIRST_FILE_LINES = 10
+"""Lines below the cursor in the file of the first suggestion."""
 
 Progress = Callable[[int], None]
 """Called with the number of keys typed since the last call."""
@@ -33,6 +35,8 @@ async def replay(
     requests: list[Request] = []
     warm_keys = warm_tokens = rss = 0
     async with Editor(settings) as editor:
+        await editor.loaded()
+        ready_s = time.perf_counter() - editor.started
         first_suggestion_s = await _first_suggestion(editor)
         process = psutil.Process(editor.pid)
         at_first = await _computed_tokens(editor)
@@ -62,6 +66,7 @@ async def replay(
         **summarize(requests, deadline_ms=deadline_ms),
         "tokens_per_key": computed / keys,
         "tokens_per_key_warm": warm_tokens / warm_keys if warm_keys else None,
+        "ready_s": ready_s,
         "first_suggestion_s": first_suggestion_s,
         "server_rss_mb": rss / 1e6,
         "debounce_ms": debounce_ms,
@@ -81,12 +86,12 @@ async def replay(
 
 
 async def _first_suggestion(editor: Editor) -> float | None:
-    """Seconds from the start of the server's process to its first suggestion; None if none comes in a minute."""
-    await editor.loaded()
+    """Seconds from the start of the server's process to its first suggestion, in a short file; None if none comes
+    in a minute."""
     path, text = example()
     cursor = text.index("return ") + len("return ")
-    rest = text.index("\n", cursor)
-    document = editor.open(path, text[:cursor] + text[rest:])
+    rest = text[cursor:].splitlines(keepends=True)[1:_FIRST_FILE_LINES]
+    document = editor.open(path, text[:cursor] + "\n" + "".join(rest))
     while time.perf_counter() - editor.started < _FIRST_SUGGESTION_S:
         reply = await editor.suggest(document, cursor, InlineCompletionTriggerKind.Invoked)
         if reply.text:

@@ -31,7 +31,7 @@ _JUMP_PAUSE = 10.0
 _SLIP_RATE = 0.025
 _ACCEPT_RATE = 0.06
 _SHORTEST_ACCEPT = 6
-_LINES_OF_PASSAGE = 3
+_LINES_OF_PASSAGE = 2
 _CODE = re.compile(r"[=(\[{:;]")
 
 

@@ -65,7 +65,8 @@ def replay(
     machine = figures["machine"]
     rows = replay_rows(figures) | {
         "tokens per key, all / warm": f"{number(figures['tokens_per_key'])} / {number(figures['tokens_per_key_warm'])}",
-        "server start to first suggestion": number(figures["first_suggestion_s"], "s"),
+        "server start to model loaded / first suggestion": f"{number(figures['ready_s'], 's')} / "
+        f"{number(figures['first_suggestion_s'], 's')}",
         "memory of the server (RSS)": number(figures["server_rss_mb"], "MB"),
         "editor's debounce": f"{debounce_ms} ms",
         "processor": f"{machine['cores']} cores, {' '.join(machine['cpu_features'])}",
