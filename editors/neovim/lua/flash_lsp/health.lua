@@ -52,10 +52,9 @@ local function check_clients()
     health.warn('none', 'Open a file that has a file type; then see :FlashLsp log')
   end
   for _, client in ipairs(clients) do
-    local buffers = vim.tbl_keys(client.attached_buffers)
     if client.server_capabilities.inlineCompletionProvider then
-      local state = (status.get(buffers[1]) or { state = 'stopping' }).state
-      health.ok(('%s; columns in %s; %d buffer(s)'):format(state, client.offset_encoding, #buffers))
+      local buffers = vim.tbl_count(client.attached_buffers)
+      health.ok(('%s; columns in %s; %d buffer(s)'):format(status.of(client).state, client.offset_encoding, buffers))
     else
       health.error('the server offers no inline completion', 'Update flash-lsp')
     end

@@ -11,7 +11,7 @@ function M.setup(options)
 
   vim.lsp.config(inline.NAME, {
     cmd = config.cmd or require('flash_lsp.server').command(),
-    settings = { ['flash-lsp'] = config.settings },
+    settings = { ['flash-lsp'] = vim.tbl_isempty(config.settings) and vim.empty_dict() or config.settings },
     handlers = { [protocol.READY] = inline.on_ready, [protocol.STATUS] = status.on_status },
     on_exit = function(code, signal, client_id)
       vim.schedule(function()

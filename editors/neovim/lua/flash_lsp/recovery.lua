@@ -4,28 +4,25 @@ local M = {}
 local NAME = 'flash_lsp'
 local FIRST_WAIT_MS = 500
 local MOST_CRASHES = 5
+local SIGTERM = 15
 --- Crashes longer ago than this count no more.
 local MEMORY_MS = 180000
 
 ---@type integer[] times, ms
 local crashes = {}
 
-local expected = false
-
 --- Start the server for all buffers that it serves.
 function M.start()
-  expected = false
   vim.lsp.enable(NAME)
 end
 
 function M.restart()
   crashes = {}
-  expected = true
   local clients = vim.lsp.get_clients({ name = NAME, _uninitialized = true })
   vim.lsp.enable(NAME, false)
   local function ended()
     return vim.iter(clients):all(function(client)
-      return client:is_stopped()
+      return vim.lsp.get_client_by_id(client.id) == nil
     end)
   end
   if not vim.wait(2000, ended, 20) then
@@ -39,8 +36,8 @@ end
 ---@param code integer
 ---@param signal integer
 function M.on_exit(code, signal)
-  local crashed = code ~= 0 or signal ~= 0
-  if not crashed or expected or vim.v.exiting ~= vim.NIL then
+  local asked_to_end = (code == 0 and signal == 0) or signal == SIGTERM
+  if asked_to_end or vim.v.exiting ~= vim.NIL then
     return
   end
   local now = vim.uv.now()

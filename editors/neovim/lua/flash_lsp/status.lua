@@ -33,18 +33,22 @@ function M.on_progress(client_id, value)
   end
 end
 
----@param bufnr? integer
----@return flash_lsp.Status? # of the server in the buffer, or the current one; nil where none is attached
-function M.get(bufnr)
-  local inline = require('flash_lsp.inline')
-  local client = inline.client(bufnr)
-  if not client then
-    return require('flash_lsp.recovery').failure()
-  end
-  if not inline.enabled then
+---@param client vim.lsp.Client
+---@return flash_lsp.Status
+function M.of(client)
+  if not require('flash_lsp.inline').enabled then
     return { state = 'paused' }
   end
   return states[client.id] or { state = 'loading' }
+end
+
+---@return flash_lsp.Status? # of the server in the current buffer; nil where none is attached
+function M.get()
+  local client = require('flash_lsp.inline').client()
+  if client then
+    return M.of(client)
+  end
+  return require('flash_lsp.recovery').failure()
 end
 
 --- For a statusline: "flash: ready", "flash: loading 34 %", "flash: silent (mid-line)"; empty where no server is.
