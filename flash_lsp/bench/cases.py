@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flash_lsp.filters.brackets import BracketReader
+
 SOURCES = {".py", ".c", ".h", ".cpp", ".go", ".java", ".js", ".lua", ".metal", ".rs", ".sh", ".ts"}
 _SKIPPED_FOLDERS = {"build", "dist", "node_modules", "site-packages", "test", "__pycache__"}
 _PREFIX = 1500
@@ -16,7 +18,7 @@ _MIN_GOLD = 4
 _LINE_SIZES = range(_MIN_GOLD, 200)
 _FILE_SIZES = range(500, 300_000)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_CLOSERS = ")]}>\"'`:;,"
+_CLOSERS = ")]}:;,"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,13 @@ def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
 
 
 def with_closers_right(case: Case) -> Case | None:
-    """The case with the closers at its line's end right of the cursor; None if too little else is left."""
-    gold = case.gold.rstrip(_CLOSERS)
-    if gold == case.gold or len(gold) < _MIN_GOLD:
+    """The case with the end of its line right of the cursor, from where it closes a bracket opened before the
+    cursor, as an editor does by itself; None if that end is not brackets and punctuation alone, or too little is
+    left."""
+    end = next(BracketReader("").read(case.gold), 0)
+    if end < _MIN_GOLD or case.gold[end:].strip(_CLOSERS):
         return None
-    return replace(case, gold=gold, rest=case.gold[len(gold) :])
+    return replace(case, gold=case.gold[:end], rest=case.gold[end:])
 
 
 def with_tail_right(case: Case) -> Case | None:

@@ -50,12 +50,14 @@ def test_the_seed_decides(folder: Path) -> None:
 
 
 def test_text_moved_right_of_the_cursor() -> None:
-    case = Case("a.py", "x = ", "\n", "f(value, [1]):")
-    closers = with_closers_right(case)
-    assert closers == Case("a.py", "x = ", "\n", "f(value, [1", "]):")
-    tail = with_tail_right(case)
-    assert tail == Case("a.py", "x = ", "\n", "f(value", ", [1]):")
-    assert with_closers_right(Case("a.py", "", "", "value")) is None
+    assert with_closers_right(Case("a.py", "if f(", "\n", "g(x), [1]):")) == Case(
+        "a.py", "if f(", "\n", "g(x), [1]", "):"
+    )
+    assert with_tail_right(Case("a.py", "x = ", "\n", "f(value, [1]):")) == Case(
+        "a.py", "x = ", "\n", "f(value", ", [1]):"
+    )
+    for gold in ("value", "g(x)", "abc) + d", "ab)"):
+        assert with_closers_right(Case("a.py", "", "", gold)) is None
     assert with_tail_right(Case("a.py", "", "", "value")) is None
 
 
