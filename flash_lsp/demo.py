@@ -24,7 +24,9 @@ from flash_lsp.cli.ghost import ghost_view
 from flash_lsp.settings import Settings
 
 DEBOUNCE_MS = 0.0
-_ACCEPT_RATE = 0.2
+_LOOKS = 5
+"""Requests at most before a passage: the first ones end with nothing while the model reads the file."""
+_ACCEPT_RATE = 0.3
 _SHORTEST_ACCEPT = 4
 _BARS = "▁▂▃▄▅▆▇█"
 _STEPS_MS = (2, 5, 10, 20, 50, 100, 200)
@@ -41,7 +43,7 @@ def run(
     speed: float,
     settings: Mapping[str, Any],
     console: Console,
-    seed: int = 0,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Type parts of `text` and draw it on `console`; returns the summary's figures (docs/cli.md).
 
@@ -71,7 +73,10 @@ async def _play(
         await editor.loaded()
         typist = Typist(editor, recording, debounce_ms=DEBOUNCE_MS, speed=speed, accepts=accepts, watch=view)
         for passage in recording.passages:
-            await typist.look(passage[0].start)
+            for _ in range(_LOOKS):
+                await typist.look(passage[0].start)
+                if typist.shown:
+                    break
             await typist.type(passage)
             await typist.settle()
     return typist

@@ -17,8 +17,8 @@ def demo(
             "--file", help="The file to type (default: a small one that comes along).", show_default=False
         ),
     ] = None,
-    keys: Annotated[int, typer.Option(min=1, help="Keystrokes to type.")] = 160,
-    speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Times as fast as a person types.")] = 1.5,
+    keys: Annotated[int, typer.Option(min=1, help="Keystrokes to type.")] = 140,
+    speed: Annotated[float, typer.Option(min=0.1, max=100.0, help="Times as fast as a person types.")] = 1.0,
     model: Model = "flash-coder",
     device: Device = "auto",
     threads: Threads = None,
