@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import sysconfig
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from flash_lsp.prompt.window import Window
 _MAX_TOKENS = 64
 _ANCHORS = (20, 5, 1, 0)
 _GATES = (-0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -math.inf)
+
+_MOVES = {"closers": with_closers_right, "half of the rest": with_tail_right}
 
 Split = Callable[[Case], Window]
 
@@ -110,22 +112,24 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
     """
     bench = _Bench(engine)
     cases = rest_of_line(folder, count=count, seed=seed)
-    forms = bench.forms()
-    rows = [Row(form.name, form.healed) for form in forms]
+    rows = [(form, Row(form.name, form.healed)) for form in bench.forms()]
+    mid_line = [_MidLine(kind, move) for kind, move in _MOVES.items()]
     scored: list[tuple[float, bool]] = []
-    for case in _progress(cases, "forms of the prompt"):
-        for form, row in zip(forms, rows, strict=True):
-            suggestion = bench.answer(form, case)
-            exact = suggestion.text.rstrip() == case.gold
+    for case in track(cases, "completing", console=Console(stderr=True), transient=True):
+        for form, row in rows:
+            answer = bench.answer(form, case)
+            exact = answer.text.rstrip() == case.gold
             row.count(exact)
-            if form is forms[0]:
-                scored.append((suggestion.logprob, exact))
+            if form is rows[0][0]:
+                scored.append((answer.logprob, exact))
+                for each in mid_line:
+                    each.measure(bench, form, case, answer)
     return {
         "model": engine.name,
         "backend": engine.backend.name,
         "cases": len(cases),
-        "forms": [asdict(row) for row in rows],
-        "mid_line": [asdict(row) for row in _mid_line(bench, cases)],
+        "forms": [asdict(row) for _, row in rows],
+        "mid_line": [asdict(row) for each in mid_line for row in (each.left_out, each.in_suffix)],
         "gate": [_gate(scored, least) for least in _GATES],
     }
 
@@ -160,26 +164,28 @@ def anchored(lines: int) -> Split:
     return split
 
 
-def _mid_line(bench: _Bench, cases: list[Case]) -> list[Row]:
-    """Rows of the cases with text right of the cursor, of two kinds, that text in the prompt or left out."""
-    rows = []
-    for kind, move in {"closers": with_closers_right, "half of the rest": with_tail_right}.items():
-        cut = [case for case in map(move, cases) if case is not None]
-        for name, split in {"left out": at_cursor, "in the suffix": with_rest}.items():
-            form = Form(f"{kind} right of the cursor, {name}", bench.template, split, healed=True)
-            row = Row(form.name, form.healed)
-            for case in _progress(cut, form.name):
-                text = bench.answer(form, case).text
-                shown = filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
-                row.count(shown == case.gold)
-            rows.append(row)
-    return rows
+class _MidLine:
+    """Cases with text right of the cursor, of one kind: that text left out of the prompt, or in the suffix."""
+
+    def __init__(self, kind: str, move: Callable[[Case], Case | None]) -> None:
+        self._move = move
+        self.left_out = Row(f"{kind} right of the cursor, left out", True)
+        self.in_suffix = Row(f"{kind} right of the cursor, in the suffix", True)
+
+    def measure(self, bench: _Bench, form: Form, case: Case, answer: Suggestion) -> None:
+        """Count `case` if it is of this kind. `answer`: that of `form` to it, the text being left out."""
+        moved = self._move(case)
+        if moved is None:
+            return
+        self.left_out.count(_shown(moved, answer.text) == moved.gold)
+        text = bench.answer(replace(form, split=with_rest), moved).text
+        self.in_suffix.count(_shown(moved, text) == moved.gold)
+
+
+def _shown(case: Case, text: str) -> str:
+    return filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
 
 
 def _gate(scored: list[tuple[float, bool]], least: float) -> dict[str, Any]:
     shown = [exact for logprob, exact in scored if logprob >= least]
     return {"min_logprob": least if math.isfinite(least) else None, "shown": len(shown), "exact": sum(shown)}
-
-
-def _progress(cases: list[Case], description: str) -> Iterable[Case]:
-    return track(cases, description, console=Console(stderr=True), transient=True)
