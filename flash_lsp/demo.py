@@ -100,7 +100,6 @@ def _screen(live: Live, recording: Recording) -> View:
         prefix, suffix = typist.document.text[: typist.cursor], typist.document.text[typist.cursor :]
         ghost = typist.shown.text if typist.shown else ""
         code = ghost_view(recording.path, prefix, ghost, suffix, above=height // 2, below=height)
-        code.truncate(10_000)
         code.no_wrap, code.overflow = True, "crop"
         panel = Panel(
             code, title=recording.path.name, title_align="left", height=height + 2, border_style="dim"

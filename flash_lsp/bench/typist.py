@@ -86,7 +86,7 @@ class Typist:
 
     async def look(self, offset: int) -> None:
         """Put the cursor at `offset` and ask by hand, as one who looks before typing; not among `requests`."""
-        self.cursor = offset
+        self.cursor, self._at = offset, None
         reply = await self._editor.suggest(self.document, offset, InlineCompletionTriggerKind.Invoked)
         self.shown = Shown(reply.text, offset) if reply.text else None
         self._watch(self)
