@@ -3,7 +3,7 @@ if vim.fn.has('nvim-0.11') == 0 then
   return
 end
 
-vim.api.nvim_set_hl(0, 'FlashLspGhost', { default = true, link = 'ComplHint' })
+vim.api.nvim_set_hl(0, 'FlashLspGhost', { default = true, link = 'NonText' })
 
 vim.api.nvim_create_user_command('FlashLsp', function(command)
   require('flash_lsp.commands').run(command.args)

@@ -103,6 +103,11 @@ class Neovim:
                 return row, column, "\n".join("".join(chunk[0] for chunk in line) for line in lines)
         return None
 
+    def ghost_group(self) -> str:
+        """The highlight group of the ghost text that is drawn."""
+        marks = self.lua("return vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, { details = true })")
+        return next(str(mark[3]["virt_text"][0][1]) for mark in marks if mark[3].get("virt_text"))
+
     def wait_ghost(self, text: str) -> tuple[int, int]:
         """Waits until exactly this ghost text is drawn; returns where."""
         try:

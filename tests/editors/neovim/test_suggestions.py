@@ -39,6 +39,17 @@ def test_ghost_text_stands_at_the_cursor_and_not_in_the_buffer(editor: Neovim) -
     assert editor.suggestion() == BLOCK
 
 
+def test_ghost_text_has_a_colour_of_its_own_in_every_colour_scheme(editor: Neovim) -> None:
+    colours = "return { vim.api.nvim_get_hl(0, { name = select(1, ...), link = false }).fg or -1 }"
+    for scheme in ("default", "habamax"):
+        editor.api.command(f"colorscheme {scheme}")
+        editor.fill("")
+        editor.type("def a")
+        editor.wait_ghost(BLOCK)
+        group = editor.ghost_group()
+        assert editor.lua(colours, group)[0] not in (-1, editor.lua(colours, "Normal")[0])
+
+
 def test_accept_all(editor: Neovim) -> None:
     editor.fill("# demo\n\n")
     editor.type("def a")
