@@ -112,23 +112,23 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
     """
     bench = _Bench(engine)
     cases = rest_of_line(folder, count=count, seed=seed)
-    rows = [(form, Row(form.name, form.healed)) for form in bench.forms()]
+    forms = bench.forms()
+    rows = [Row(form.name, form.healed) for form in forms]
     mid_line = [_MidLine(kind, move) for kind, move in _MOVES.items()]
     scored: list[tuple[float, bool]] = []
     for case in track(cases, "completing", console=Console(stderr=True), transient=True):
-        for form, row in rows:
-            answer = bench.answer(form, case)
-            exact = answer.text.rstrip() == case.gold
-            row.count(exact)
-            if form is rows[0][0]:
-                scored.append((answer.logprob, exact))
-                for each in mid_line:
-                    each.measure(bench, form, case, answer)
+        answers = [bench.answer(form, case) for form in forms]
+        exact = [answer.text.rstrip() == case.gold for answer in answers]
+        for row, right in zip(rows, exact, strict=True):
+            row.count(right)
+        scored.append((answers[0].logprob, exact[0]))
+        for each in mid_line:
+            each.measure(bench, forms[0], case, answers[0])
     return {
         "model": engine.name,
         "backend": engine.backend.name,
         "cases": len(cases),
-        "forms": [asdict(row) for _, row in rows],
+        "forms": [asdict(row) for row in rows],
         "mid_line": [asdict(row) for each in mid_line for row in (each.left_out, each.in_suffix)],
         "gate": [_gate(scored, least) for least in _GATES],
     }
