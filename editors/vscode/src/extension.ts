@@ -4,7 +4,7 @@ import { accessSync, constants, statSync } from "node:fs";
 import { homedir } from "node:os";
 import * as path from "node:path";
 import * as vscode from "vscode";
-import { AskAgain } from "./askAgain";
+import { wanted } from "./askAgain";
 import { chooseMinutes, chooseModel, isOff, toggleLanguage } from "./choices";
 import { findServer, type Program } from "./discovery";
 import { Environment } from "./environment";
@@ -73,8 +73,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     vscode.workspace.onDidGrantWorkspaceTrust(() => server.restart()),
     vscode.workspace.onDidChangeConfiguration((change) => {
       bar.render();
-      if (settings.needsRestart(change)) return server.restart();
-      return change.affectsConfiguration(settings.SECTION) ? server.sendSettings() : undefined;
+      return settings.needsRestart(change) ? server.restart() : undefined;
     }),
   );
   await setUp.update();
@@ -86,7 +85,7 @@ function offHere({ state }: Status): Status | undefined {
   const document = vscode.window.activeTextEditor?.document;
   if (!document || !RUNNING.includes(state)) return undefined;
   if (isOff(document.languageId)) return { state: "off", reason: `Off for ${document.languageId}.` };
-  if (!AskAgain.wanted(document)) return { state: "off", reason: "The setting editor.inlineSuggest.enabled is off." };
+  if (!wanted(document)) return { state: "off", reason: "The setting editor.inlineSuggest.enabled is off." };
   return undefined;
 }
 

@@ -4,12 +4,14 @@ import * as vscode from "vscode";
 import {
   CloseAction,
   ErrorAction,
+  InlineCompletionRequest,
   LanguageClient,
   RevealOutputChannelOn,
   State,
   type LanguageClientOptions,
 } from "vscode-languageclient/node";
-import { AskAgain, type Ready } from "./askAgain";
+import { Activity } from "./activity";
+import { askAgain, askForMore, type Feature, type Ready } from "./askAgain";
 import { Backoff } from "./backoff";
 import type { Program } from "./discovery";
 import * as settings from "./settings";
@@ -26,7 +28,8 @@ export class Server implements vscode.Disposable {
   private queue: Promise<void> = Promise.resolve();
   private retry: NodeJS.Timeout | undefined;
   private readonly backoff = new Backoff();
-  private readonly askAgain = new AskAgain();
+  private readonly activity = new Activity(this);
+  private atStart: Record<string, unknown> = {};
   private readonly changed = new vscode.EventEmitter<Status>();
   readonly onDidChange = this.changed.event;
 
@@ -57,10 +60,14 @@ export class Server implements vscode.Disposable {
     });
   }
 
-  /** Tells the server the settings as they are now. */
+  /** Tells the server the settings as they are now, and has the editor's suggestion follow them. */
   async sendSettings(): Promise<void> {
-    if (this.client?.state !== State.Running) return;
-    await this.client.sendNotification("workspace/didChangeConfiguration", { settings: this.serverSettings() });
+    const client = this.client;
+    if (client?.state !== State.Running) return;
+    await client.sendNotification("workspace/didChangeConfiguration", {
+      settings: { [settings.SECTION]: this.serverSettings() },
+    });
+    await askAgain(suggestionsOf(client));
   }
 
   /** The commands that the running server offers. */
@@ -99,6 +106,7 @@ export class Server implements vscode.Disposable {
     const { output } = this.channels;
     output.info(`Starting ${[program.command, ...program.args].join(" ")} serve (${program.origin})`);
     this.status = { state: "starting" };
+    this.atStart = settings.atStart();
     const client = new LanguageClient(
       settings.SECTION,
       "flash-lsp",
@@ -109,9 +117,9 @@ export class Server implements vscode.Disposable {
     client.onNotification("flash-lsp/status", (params: ServerStatus) => {
       const before = this.status.state;
       this.status = fromServer(params);
-      if (this.status.state === "ready" && (before === "starting" || before === "loading")) void this.askAgain.loaded();
+      if (this.status.state === "ready" && (before === "starting" || before === "loading")) void askAgain(suggestionsOf(client));
     });
-    client.onNotification("flash-lsp/ready", (params: Ready) => this.askAgain.ready(params));
+    client.onNotification("flash-lsp/ready", (params: Ready) => askForMore(params, suggestionsOf(client)));
     client.onDidChangeState(({ oldState, newState }) => {
       if (client === this.client && oldState === State.Running && newState === State.Stopped) this.crashed("it ended");
     });
@@ -141,7 +149,7 @@ export class Server implements vscode.Disposable {
   }
 
   private serverSettings(): Record<string, unknown> {
-    return settings.forServer(this.paused());
+    return { ...this.atStart, ...settings.live(), ...(this.paused() ? { enabled: false } : {}) };
   }
 
   private options(): LanguageClientOptions {
@@ -159,20 +167,17 @@ export class Server implements vscode.Disposable {
       middleware: {
         workspace: {
           configuration: ({ items }) => items.map(({ section }) => (section === settings.SECTION ? this.serverSettings() : null)),
+          didChangeConfiguration: () => this.sendSettings(),
         },
-        provideInlineCompletionItems: async (document, position, context, token, next) => {
+        provideInlineCompletionItems: (document, position, context, token, next) => {
           if (this.paused()) return null;
-          const asked = this.current.state;
-          if (asked === "ready" || asked === "silent") this.status = { state: "thinking" };
-          const result = await next(document, position, this.askAgain.context(context), token);
-          const items = Array.isArray(result) ? result : (result?.items ?? []);
-          if (items.length > 0) void vscode.commands.executeCommand("setContext", "flash-lsp.suggested", true);
-          if (this.current.state === "thinking" && !token.isCancellationRequested) {
-            this.status = { state: items.length > 0 ? "ready" : "silent" };
-          }
-          return result;
+          return this.activity.follow(() => next(document, position, context, token), token);
         },
       },
     };
   }
+}
+
+function suggestionsOf(client: LanguageClient): Feature | undefined {
+  return client.getFeature(InlineCompletionRequest.method);
 }

@@ -4,9 +4,7 @@ import * as vscode from "vscode";
 
 export const SECTION = "flash-lsp";
 
-/** Settings that the server takes up while it runs, by the names that it knows. */
 const LIVE = ["enabled", "disabledLanguages", "deadlineMs", "holdMs", "maxLines", "maxTokens", "maxFileKb", "decodeAhead"];
-/** Settings of the server that hold from its start. */
 const AT_START = ["model", "device", "threads"];
 
 export function get<T>(name: string, fallback: T): T {
@@ -20,12 +18,14 @@ export async function set(name: string, value: unknown): Promise<void> {
   await section.update(name, value, inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global);
 }
 
-/** The settings as the server gets them; while suggestions are paused, they are off for it. */
-export function forServer(paused: boolean): Record<string, unknown> {
-  const values: Record<string, unknown> = {};
-  for (const name of [...LIVE, ...AT_START]) values[name] = get<unknown>(name, null);
-  if (paused) values.enabled = false;
-  return values;
+/** The settings that the server takes up while it runs. */
+export function live(): Record<string, unknown> {
+  return Object.fromEntries(LIVE.map((name) => [name, get<unknown>(name, null)]));
+}
+
+/** The settings that hold from the server's start. */
+export function atStart(): Record<string, unknown> {
+  return Object.fromEntries(AT_START.map((name) => [name, get<unknown>(name, null)]));
 }
 
 export function needsRestart(change: vscode.ConfigurationChangeEvent): boolean {

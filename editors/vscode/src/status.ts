@@ -53,12 +53,12 @@ const MEANINGS: Record<State, string> = {
   error: "The server does not work. Click for its output.",
 };
 
-/** The words beside the icon. */
+/** The words beside the icon: none while all is well, so that the item keeps its width as the user types. */
 function detail({ state, reason, percent }: Status): string {
   if (percent !== undefined && (state === "loading" || state === "installing")) return `${state} ${Math.round(percent)} %`;
   if (state === "silent") return reason ?? "no suggestion";
   if (state === "missing") return "set up";
-  return state === "thinking" ? "" : state;
+  return state === "ready" || state === "thinking" ? "" : state;
 }
 
 export function present(status: Status): Presentation {

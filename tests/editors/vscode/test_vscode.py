@@ -1,0 +1,112 @@
+"""The VS Code extension in real VS Code (code-server) and headless Chromium, with the bundled model.
+
+Each run starts one VS Code and one browser, and reports one result for each scenario.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .code_server import CodeServer, code_server
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+EXTENSION = ROOT / "editors/vscode"
+INSTALL = ROOT / ".cache/editors"
+SHOTS = INSTALL / "shots"
+CHROMIUM = shutil.which("chromium") or ""
+RUN_SECONDS = 120
+
+pytestmark = [
+    pytest.mark.bundled,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed"),
+    pytest.mark.skipif(
+        not (INSTALL / "vscode.stamp").exists(),
+        reason="VS Code is not installed: run tests/editors/install_vscode.sh .cache/editors",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def thin_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The thin .vsix, made from the sources as they are."""
+    package = tmp_path_factory.mktemp("package") / "flash-lsp.vsix"
+    environment = {**os.environ, "PATH": f"{INSTALL}/bin:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [EXTENSION / "package.sh", "thin", package], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return package
+
+
+@contextmanager
+def _editor(
+    home: Path, package: Path | None, settings: dict[str, Any]
+) -> Iterator[tuple[CodeServer, dict[str, str]]]:
+    """A running VS Code, and the environment for a script that uses it."""
+    pid = home / "server.pid"
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-P", str(HERE / "launch.py"), str(pid)]
+    settings = {"flash-lsp.serverCommand": command, **settings}
+    with code_server(INSTALL, home, extension=package, settings=settings) as editor:
+        yield (
+            editor,
+            {
+                **os.environ,
+                "NODE_PATH": str(INSTALL / "playwright/node_modules"),
+                "CHROMIUM": CHROMIUM,
+                "PORT": str(editor.port),
+                "PROJECT": str(editor.project),
+                "SHOTS": str(SHOTS),
+                "PID_FILE": str(pid),
+            },
+        )
+
+
+def _run(home: Path, package: Path | None, *script: Path, **settings: Any) -> dict[str, str | None]:
+    """Run a script of ui/ or host/ on a new VS Code; returns each scenario's error."""
+    with _editor(home, package, settings) as (editor, environment):
+        done = subprocess.run(
+            [INSTALL / "node/bin/node", *script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+        )
+        results: list[dict[str, Any]] = [
+            json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')
+        ]
+        assert results, done.stdout + done.stderr + editor.logs()
+        return {result["name"]: result["error"] for result in results}
+
+
+def _report(errors: dict[str, str | None], expected: int) -> None:
+    failures = [f"{name}: {error}" for name, error in errors.items() if error]
+    assert not failures, "\n\n".join(failures)
+    assert len(errors) == expected, list(errors)
+
+
+def test_ghost_text_status_and_crash(tmp_path: Path, thin_package: Path) -> None:
+    _report(_run(tmp_path, thin_package, HERE / "ui/run.js", HERE / "ui/scenarios.js"), expected=12)
+
+
+def test_fast_typing(tmp_path: Path, thin_package: Path) -> None:
+    _report(_run(tmp_path, thin_package, HERE / "ui/run.js", HERE / "ui/fast_typing.js"), expected=1)
+
+
+def test_inside_the_extension_host(tmp_path: Path, thin_package: Path) -> None:
+    # The package is only built, not installed: the host runs the extension from its folder.
+    # With patience the first answer is the whole one.
+    patience = {"flash-lsp.deadlineMs": 5000}
+    _report(_run(tmp_path, None, HERE / "host/run.js", EXTENSION, **patience), expected=10)
