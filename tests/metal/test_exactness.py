@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import mlx.core as mx
-import numpy as np
 import pytest
 
+from flash_metal.invariance import INVARIANT
 from flash_metal.launches import Heads, Tiling
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
@@ -19,11 +22,7 @@ POSITION = 60
 
 @pytest.fixture(scope="module")
 def kernels() -> Registry:
-    return Registry(lambda **make: host.kernel(**make, orders=1, contract=True))
-
-
-def bits(x: mx.array) -> bytes:
-    return host.to_numpy(x).tobytes()
+    return Registry(partial(host.kernel, orders=1, contract=True))
 
 
 @pytest.fixture(
@@ -34,53 +33,22 @@ def problem(request: pytest.FixtureRequest) -> Problem:
     return Problem(Heads(6, 2, 64), tokens=tokens, dtype=dtype, bits=width, position=POSITION, tiling=TILING)
 
 
-def test_qkv(kernels: Registry, problem: Problem) -> None:
-    x = problem.x()
-    q, rows = problem.run_qkv(kernels, x, POSITION)
-    for m in range(problem.tokens):
-        alone, row = problem.run_qkv(kernels, x[m : m + 1], POSITION + m)
-        assert bits(alone) == bits(q[m : m + 1])
-        assert bits(row) == bits(rows[:, :, m : m + 1])
+@pytest.mark.parametrize("launch", INVARIANT)
+def test_invariant(kernels: Registry, launch: str, problem: Problem) -> None:
+    assert INVARIANT[launch](problem, kernels)
 
 
-def test_products(kernels: Registry, problem: Problem) -> None:
-    x, inner, (parts, stats) = problem.x(), problem.inner_x(), problem.parts()
-    whole = [
-        problem.run_project(kernels, parts, stats, x),
-        problem.run_gate_up(kernels, x),
-        problem.run_down(kernels, inner, x),
-        problem.run_head(kernels, x),
-    ]
-    for m in range(problem.tokens):
-        at = slice(m, m + 1)
-        alone = [
-            problem.run_project(kernels, parts[:, at], stats[:, at], x[at]),
-            problem.run_gate_up(kernels, x[at]),
-            problem.run_down(kernels, inner[at], x[at]),
-            problem.run_head(kernels, x[at]),
-        ]
-        assert [bits(y) for y in alone] == [bits(y[at]) for y in whole]
+def test_a_difference_is_seen(problem: Problem) -> None:
+    def factory(*, source: str, **make: Any) -> Any:
+        edited = source.replace("Y(fma(sum,inverse", "Y(fma(sum,M==1 ? 1.001f : inverse")
+        return host.kernel(source=edited, orders=1, **make)
 
-
-def test_attention(kernels: Registry, problem: Problem) -> None:
-    """Alone, with the pass's earlier rows read from the cache, and with anything at all behind them in it."""
-    q, cache, fresh = problem.queries(), problem.cache(), problem.rows(2, problem.heads.kv, problem.tokens)
-    parts, stats = problem.run_attention(kernels, q, cache, fresh, POSITION)
-    for m in range(problem.tokens):
-        at = slice(m, m + 1)
-        garbage = np.array(cache)
-        garbage[:, :, :, POSITION:] = 0xFFFFFFFF
-        garbage[-1, :, :, POSITION : POSITION + m] = np.array(fresh[:, :, :m])
-        alone, alone_stats = problem.run_attention(
-            kernels, q[at], mx.array(garbage), fresh[:, :, at], POSITION + m
-        )
-        assert bits(alone) == bits(parts[:, at])
-        assert bits(alone_stats) == bits(stats[:, at])
+    assert not INVARIANT["down"](problem, Registry(factory))
 
 
 def test_nothing_to_contract(kernels: Registry, problem: Problem) -> None:
     """Products that feed sums are fmas in the text, so a compiler that makes fmas gives the same bits."""
-    plain = Registry(lambda **make: host.kernel(**make, orders=1))
+    plain = Registry(partial(host.kernel, orders=1))
     x, inner, (parts, stats) = problem.x(), problem.inner_x(), problem.parts()
     q, cache, fresh = problem.queries(), problem.cache(), problem.rows(2, problem.heads.kv, problem.tokens)
     for one, other in zip(
@@ -97,4 +65,4 @@ def test_nothing_to_contract(kernels: Registry, problem: Problem) -> None:
         ),
         strict=True,
     ):
-        assert bits(one) == bits(other)
+        assert host.to_numpy(one).tobytes() == host.to_numpy(other).tobytes()
