@@ -43,22 +43,27 @@ def build(
     end from keystroke to keystroke; None: prefix and suffix enter as they are, whole if they fit.
     """
     if state is None:
-        prompt = assemble(template, encoder, path, Window(prefix, suffix), repository=repository)
+        state = PromptState()
+        window = _window(template, state, prefix, suffix)
+        prompt = assemble(template, encoder, path, window, repository=repository)
         if len(prompt.tokens) <= budget:
             return prompt
-        state = PromptState()
     room = budget // _SUFFIX_SHARE
     frozen = state.freeze(suffix, int(room * _CHARS_PER_TOKEN))
     text = state.enter(prefix, suffix, int((budget - room) * _CHARS_PER_TOKEN))
     while True:
-        window = Window(text, frozen)
-        if template.order is Order.PSM:
-            before, typed = state.split(text)
-            window = Window(before, frozen, typed)
+        window = _window(template, state, text, frozen)
         prompt = assemble(template, encoder, path, window, repository=repository)
         if len(prompt.tokens) <= budget or not text:
             return prompt
         text = state.narrow(prefix)
+
+
+def _window(template: FimTemplate, state: PromptState, prefix: str, suffix: str) -> Window:
+    if template.order is not Order.PSM:
+        return Window(prefix, suffix)
+    before, typed = state.split(prefix)
+    return Window(before, suffix, typed)
 
 
 def assemble(

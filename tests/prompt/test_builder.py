@@ -44,16 +44,16 @@ def test_spm_is_the_card_s_form_with_nothing_lost(tokenizer: Tokenizer, spm: Fim
     assert prompt.held == b" ret"
 
 
-def test_psm_and_the_repository_header(tokenizer: Tokenizer, psm: FimTemplate) -> None:
+def test_the_repository_header(tokenizer: Tokenizer, psm: FimTemplate) -> None:
     prompt = build(psm, tokenizer, "a.py", "x = ", "\ny", budget=500, repository="demo")
-    assert spell(tokenizer, prompt).startswith("<3>demo\n<5>a.py\n<7>x =")
-    assert prompt.tokens[-1] == 8
+    assert spell(tokenizer, prompt) == "<3>demo\n<5>a.py\n<7><9>\ny<8>x = "
 
 
-def test_anchored_psm_forces_the_typed_text_after_the_middle_token(
-    tokenizer: Tokenizer, psm: FimTemplate
+@pytest.mark.parametrize("state", [None, PromptState()])
+def test_psm_splits_at_a_line_start_and_forces_the_rest_after_the_middle_token(
+    tokenizer: Tokenizer, psm: FimTemplate, state: PromptState | None
 ) -> None:
-    prompt = build(psm, tokenizer, "a.py", "a = 1\nb = f", "\nc", budget=500, state=PromptState())
+    prompt = build(psm, tokenizer, "a.py", "a = 1\nb = f", "\nc", budget=500, state=state)
     assert spell(tokenizer, prompt) == "<5>a.py\n<7>a = 1\n<9>\nc<8>b = f"
 
 
