@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from flash_lsp.cli.bench import engine, quality, replay
+from flash_lsp.cli.bench import quality, replay
 
-app = typer.Typer(
-    help="Measure: replayed typing, quality of suggestions, speed of the engine.", no_args_is_help=True
-)
+app = typer.Typer(help="Measure: replayed typing, quality of suggestions.", no_args_is_help=True)
 app.command()(replay.replay)
 app.command()(quality.quality)
-app.command()(engine.engine)
