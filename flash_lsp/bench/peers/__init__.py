@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flash_lsp.bench.machine import machine
+
 HERE = Path(__file__).parent
 PEER = "llama-cpp-python==0.3.36"
 
@@ -131,7 +133,12 @@ def run(
             for _ in range(rounds):
                 for name, ask in everyone.items():
                     times[name].setdefault(wanted.key, []).append(ask(**wanted.request)["ms"])
-    return summary(times)
+    where = machine()
+    return {
+        "machine": f"{where['processor']}, {threads} threads, {' '.join(where['cpu_features'])}",
+        "rounds": rounds,
+        **summary(times),
+    }
 
 
 def summary(times: dict[str, dict[str, list[float]]]) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from flash_lsp.cli.bench import quality, replay
+from flash_lsp.cli.bench import peers, quality, replay
 
-app = typer.Typer(help="Measure: replayed typing, quality of suggestions.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure: replayed typing, quality of suggestions, llama.cpp beside us.", no_args_is_help=True
+)
 app.command()(replay.replay)
 app.command()(quality.quality)
+app.command()(peers.peers)

@@ -1,0 +1,64 @@
+"""`flash-lsp bench peers`: our engine and llama.cpp side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flash_lsp.cli.errors import InputError
+from flash_lsp.cli.options import JsonFile
+
+
+def peers(
+    cpu: Annotated[bool, typer.Option("--cpu", help="Against llama.cpp on the CPU.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of either engine.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, one after the other for every engine.")] = 5,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where the peer is built and kept (default: flash-lsp-peers in the temporary folder)."
+        ),
+    ] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Time prompts, single tokens and short passes of the bundled model in both engines, interleaved.
+
+    The first call builds llama-cpp-python from source, which pip downloads: the network is used for that alone.
+    """
+    if not cpu:
+        raise InputError("say against what to measure: --cpu is the one there is")
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from flash_engine import bundled
+    from flash_lsp.bench import peers as bench
+    from flash_lsp.cli.figures import milliseconds, write_json
+
+    console = Console(stderr=True)
+    figures = bench.run(
+        bundled.locate(bundled.MAIN),
+        cache or Path(tempfile.gettempdir()) / "flash-lsp-peers",
+        threads=threads,
+        rounds=rounds,
+        say=console.print,
+    )
+    table = Table(title=f"flash-coder, {figures['machine']}", title_justify="left")
+    for name in ("", "flash-lsp", "llama.cpp", "its best variant", "ratio", "spread"):
+        table.add_column(name, justify="left" if name in ("", "its best variant") else "right")
+    for key, ours in figures["ours_ms"].items():
+        low, high = figures[f"spread_{key}"]
+        table.add_row(
+            key,
+            milliseconds(ours),
+            milliseconds(figures["peer_ms"][key]),
+            figures["peer_variant"][key],
+            f"{figures[f'ratio_{key}']:.2f}",
+            f"{low:.2f} to {high:.2f}",
+        )
+    Console().print(table)
+    if json_file:
+        write_json(figures, json_file)
