@@ -25,7 +25,8 @@ _COLLECTED = 16
 
 @dataclass(frozen=True, slots=True)
 class Tiling:
-    """The tunables of a device: none of them changes a result's order of summation but `splits` and `split`."""
+    """The tunables of a device. `split`, `splits` and `attention_simdgroups` fix the order of sums: one choice for a
+    model on a device, never one for a pass."""
 
     rows: int = 8
     """Rows of a matrix that one SIMD-group makes at a time, for one token; fewer for more tokens."""

@@ -9,7 +9,7 @@ import pytest
 
 from flash_metal import selftest
 from flash_metal.launches import Tiling
-from flash_metal.registry import Registry
+from flash_metal.registry import Registry, device_factory
 from offmac import host
 
 pytestmark = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
@@ -38,3 +38,9 @@ def test_faults() -> None:
     assert "error" in found.pop("quantize")
     assert found.pop("gate_up") == "results are wrong"
     assert found == dict.fromkeys(("down", "head"), "a token's result depends on the pass it is in")
+
+
+@pytest.mark.skipif(mx.metal.is_available() or mx.cuda.is_available(), reason="MLX has a GPU here")
+def test_no_gpu() -> None:
+    with pytest.raises(RuntimeError, match="use the native backend"):
+        device_factory()
