@@ -107,4 +107,17 @@ inline void value_dots(const std::int8_t* values, int quads, int dim, const Posi
   for (int r = 0; r < R; ++r) out[r][0] = {acc[r][0], acc[r][1]};
 }
 
+inline std::int64_t product_burst(int rounds) {
+  __m256i acc[10] = {};
+  __m256i nibbles = _mm256_set1_epi8(7);
+  for (int i = 0; i < rounds; ++i)
+#pragma GCC unroll 10
+    for (int a = 0; a < 10; ++a) {
+      asm volatile("" : "+x"(nibbles));
+      acc[a] = _mm256_add_epi16(acc[a], _mm256_maddubs_epi16(nibbles, nibbles));
+      asm volatile("" : "+x"(acc[a]));
+    }
+  return std::int64_t{10 * 32} * rounds;
+}
+
 }  // namespace

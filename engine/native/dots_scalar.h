@@ -58,4 +58,15 @@ inline void value_dots(const std::int8_t* values, int quads, int dim, const Posi
     }
 }
 
+// See kernels.h.
+inline std::int64_t product_burst(int rounds) {
+  std::int32_t acc[4] = {};
+  for (int i = 0; i < rounds; ++i)
+    for (int a = 0; a < 4; ++a) {
+      acc[a] += 3 * (i & 15);
+      asm volatile("" : "+r"(acc[a]));
+    }
+  return std::int64_t{4} * rounds;
+}
+
 }  // namespace

@@ -101,4 +101,19 @@ inline void value_dots(const std::int8_t* values, int quads, int dim, const Posi
     for (int i = 0; i < kRegisters; ++i) part(out[r][i / kParts], i % kParts) = times_128_plus(high[r][i], low[r][i]);
 }
 
+inline std::int64_t product_burst(int rounds) {
+  Bytes acc[12];
+#pragma GCC unroll 12
+  for (int a = 0; a < 12; ++a) acc[a] = zero_bytes();
+  Bytes bytes = zero_bytes();
+  for (int i = 0; i < rounds; ++i)
+#pragma GCC unroll 12
+    for (int a = 0; a < 12; ++a) {
+      asm volatile("" : "+v"(bytes));
+      acc[a] = dot(acc[a], bytes, bytes);
+      asm volatile("" : "+v"(acc[a]));
+    }
+  return std::int64_t{12 * 64 / kParts} * rounds;
+}
+
 }  // namespace

@@ -120,9 +120,21 @@ inline void tile_matmul(const PackedMatrix& w, int first, int last, const float*
     tile_groups<Start, 32>(w, first, last, bias, x, tokens, out, stride);
 }
 
+// With the operands in tiles already.
+inline std::int64_t tile_burst(int rounds) {
+  configure_tiles<64>();
+  for (int i = 0; i < rounds; ++i) {
+    TILE_DOT(0, 2, 4);
+    TILE_DOT(1, 3, 5);
+  }
+  TILE_RELEASE();
+  return std::int64_t{2 * 16 * 16 * 64} * rounds;
+}
+
 }  // namespace
 
 #define FLASH_TABLE kAmxKernels
 #define FLASH_ISA_NAME "amx"
 #define FLASH_MATMUL tile_matmul
+#define FLASH_BURST tile_burst
 #include "table.inl"

@@ -6,4 +6,5 @@
 #define FLASH_TABLE kAvx512VnniKernels
 #define FLASH_ISA_NAME "avx512vnni"
 #define FLASH_MATMUL matmul
+#define FLASH_BURST product_burst
 #include "table.inl"

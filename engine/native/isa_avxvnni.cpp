@@ -41,4 +41,5 @@ inline I low_7(I a) {
 #define FLASH_TABLE kAvxVnniKernels
 #define FLASH_ISA_NAME "avxvnni"
 #define FLASH_MATMUL matmul
+#define FLASH_BURST product_burst
 #include "table.inl"

@@ -5,4 +5,5 @@
 #define FLASH_TABLE kScalarKernels
 #define FLASH_ISA_NAME "scalar"
 #define FLASH_MATMUL matmul
+#define FLASH_BURST product_burst
 #include "table.inl"

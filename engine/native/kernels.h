@@ -106,6 +106,9 @@ struct Kernels {
   void (*dequantize_row)(const PackedMatrix& w, int row, float* out);
   // log(sum(exp(x))) of n values and the index of the first largest.
   void (*log_sum_exp)(const float* x, int n, int* best, float* result);
+
+  // int8 products from registers, as fast as the instructions of matmul allow; returns how many.
+  std::int64_t (*product_burst)(int rounds);
 };
 
 extern const Kernels kScalarKernels;

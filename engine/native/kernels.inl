@@ -95,6 +95,8 @@ inline void swiglu(const float* gate_up, int first, int count, Activations out) 
   }
 }
 
+constexpr int kPrefetchBytes = 2048;  // ahead of the weights in use
+
 // What the products of 16 rows and a token are added to.
 struct Fresh {
   static F start(const float* bias, const float*) { return load(bias); }
@@ -111,6 +113,7 @@ inline void matmul_tile(const PackedMatrix& w, const std::uint8_t* block, const 
   F acc[T];
   for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
   for (int g = 0; g < groups; ++g, block += kNibbleBytes + 64) {
+    for (int i = 0; i < kNibbleBytes + 64; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
     I dots[T];
     weight_dots<Group, T>(block, x.quants + g * Group, w.k, dots);
     const F scale = load_half(block + kNibbleBytes);

@@ -14,6 +14,7 @@ namespace flash {
 namespace {
 
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+constexpr std::size_t kChunk = 2 * kHugePage;
 
 // Four nibbles, lowest first, as four bytes.
 std::uint32_t spread(std::uint32_t nibbles) {
@@ -37,11 +38,23 @@ Buffer make_buffer(std::size_t bytes) {
   return Buffer(memory);
 }
 
-Matrix::Matrix(int rows, int k, int group) : rows_(rows), packed_{nullptr, k, group} {
+std::shared_ptr<std::uint8_t> Arena::take(std::size_t bytes) {
+  const std::size_t size = (bytes + 63) / 64 * 64;
+  if (size > left_) {
+    left_ = size > kChunk ? size : kChunk;
+    chunk_ = std::shared_ptr<std::uint8_t>(make_buffer(left_).release(), FreeAligned());
+    end_ = chunk_.get() + left_;
+  }
+  std::uint8_t* memory = end_ - left_;
+  left_ -= size;
+  return {chunk_, memory};
+}
+
+Matrix::Matrix(int rows, int k, int group, Arena& arena) : rows_(rows), packed_{nullptr, k, group} {
   if ((group != 32 && group != 64) || k % group != 0)
     throw std::invalid_argument("a matrix of " + std::to_string(k) + " columns in groups of " + std::to_string(group) +
                                 " is not supported (groups of 32 or 64 that divide the columns)");
-  data_ = make_buffer(bytes());
+  data_ = arena.take(bytes());
   packed_.data = data_.get();
 }
 

@@ -17,10 +17,22 @@ using Buffer = std::unique_ptr<std::uint8_t[], FreeAligned>;
 // `bytes` of zeroed memory at a 64-byte boundary, in huge pages where the system has them to give.
 Buffer make_buffer(std::size_t bytes);
 
+// Memory for matrices, one behind the other in huge pages: small ones would each lie in pages of 4 KiB, at whose ends
+// the processor's prefetching stops.
+class Arena {
+ public:
+  std::shared_ptr<std::uint8_t> take(std::size_t bytes);
+
+ private:
+  std::shared_ptr<std::uint8_t> chunk_;
+  std::uint8_t* end_ = nullptr;
+  std::size_t left_ = 0;
+};
+
 class Matrix {
  public:
   // `rows` x `k`, quantized in groups of 32 or 64 along k. Throws std::invalid_argument for other groups.
-  Matrix(int rows, int k, int group);
+  Matrix(int rows, int k, int group, Arena& arena);
 
   // Packs `rows` source rows into every `step`-th block of 16 from `block` on; missing rows of the last block are zero.
   // weight: MLX's uint32 [rows][k / 8], lowest nibble first; scales, biases: IEEE half [rows][k / group].
@@ -36,7 +48,7 @@ class Matrix {
 
  private:
   int rows_;
-  Buffer data_;
+  std::shared_ptr<std::uint8_t> data_;
   PackedMatrix packed_;
 };
 

@@ -65,6 +65,13 @@ Model::Model(AttentionShape shape, float epsilon, Weights weights, const Kernels
   check(shape_, weights_, feed_forward_);
 }
 
+std::size_t Model::weight_bytes() const {
+  std::size_t bytes = weights_.head->bytes();
+  for (const Layer& layer : weights_.layers)
+    bytes += layer.qkv->bytes() + layer.output->bytes() + layer.gate_up->bytes() + layer.down->bytes();
+  return bytes;
+}
+
 void Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits) {
   for (const std::int32_t token : tokens)
     require(token >= 0 && token < vocabulary(),

@@ -43,6 +43,9 @@ class Model {
   int threads() const { return pool_.size(); }
   const char* isa() const { return kernels_.name; }
 
+  // Bytes of weights that one token reads: all but the embedding, of which it takes a row.
+  std::size_t weight_bytes() const;
+
   KvCache new_cache() const { return {static_cast<int>(weights_.layers.size()), shape_.kv_heads, shape_.head_dim}; }
 
   // Floats from one row of logits to the next.

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "cpu.h"
+#include "limits.h"
 #include "model.h"
 
 namespace nb = nanobind;
@@ -84,8 +85,17 @@ NB_MODULE(_native, m) {
         "The most likely id (the first of equals) of float32 logits [n], or of the int32 ids `allowed`, and its "
         "log-probability among them.");
 
+  m.def("read_bandwidth", &read_bandwidth, "bytes"_a, "threads"_a, nb::call_guard<nb::gil_scoped_release>(),
+        "Bytes a second that `threads` threads read from a buffer of `bytes`.");
+  m.def(
+      "product_rate", [](const std::string& isa, int threads) { return product_rate(kernels_for(isa), threads); },
+      "isa"_a, "threads"_a, nb::call_guard<nb::gil_scoped_release>(),
+      "int8 products a second of `threads` threads with the instructions of `isa`.");
+
+  nb::class_<Arena>(m, "Arena").def(nb::init<>());
+
   nb::class_<Matrix>(m, "Matrix")
-      .def(nb::init<int, int, int>(), "rows"_a, "k"_a, "group"_a)
+      .def(nb::init<int, int, int, Arena&>(), "rows"_a, "k"_a, "group"_a, "arena"_a)
       .def("fill", &fill, "block"_a, "step"_a, "weight"_a, "scales"_a, "biases"_a)
       .def_prop_ro("bytes", &Matrix::bytes);
 
@@ -119,6 +129,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("isa", &Model::isa)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("capacity", &Model::capacity)
+      .def_prop_ro("weight_bytes", &Model::weight_bytes)
       .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
       .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a);
 }

@@ -1,5 +1,6 @@
 // Ends a file that compiles kernels.inl and attention.inl for one instruction set: FLASH_TABLE is its table,
-// FLASH_MATMUL its matmul.
+// FLASH_MATMUL and FLASH_BURST its
+// matmul and product_burst.
 namespace flash {
 
 const Kernels FLASH_TABLE = {
@@ -16,6 +17,7 @@ const Kernels FLASH_TABLE = {
     ::combine,
     ::dequantize_row,
     ::log_sum_exp,
+    ::FLASH_BURST,
 };
 
 }  // namespace flash

@@ -51,15 +51,16 @@ class NativeBackend:
                 f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
             )
         try:
-            embedding = _stack(checkpoint, "model.embed_tokens")
+            packer = _Packer(checkpoint)
+            embedding = packer.stack("model.embed_tokens")
             cosines, sines = rope_table(config, capacity)
             model = _native.Model(
                 shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
                 epsilon=config.rms_norm_eps,
                 embedding=embedding,
-                layers=[_layer(checkpoint, f"model.layers.{i}") for i in range(config.num_layers)],
-                norm=checkpoint.vector("model.norm.weight").tolist(),
-                head=embedding if config.tie_embeddings else _stack(checkpoint, "lm_head"),
+                layers=[packer.layer(f"model.layers.{i}") for i in range(config.num_layers)],
+                norm=packer.vector("model.norm.weight"),
+                head=embedding if config.tie_embeddings else packer.stack("lm_head"),
                 cosines=cosines.ravel().tolist(),
                 sines=sines.ravel().tolist(),
                 isa=isa,
@@ -106,55 +107,62 @@ def rope_table(config: ModelConfig, positions: int) -> tuple[NDArray[np.float32]
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
-def _layer(checkpoint: Checkpoint, prefix: str) -> _native.Layer:
-    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
-    qkv = [f"{attention}.{part}_proj" for part in "qkv"]
-    return _native.Layer(
-        attention_norm=checkpoint.vector(f"{prefix}.input_layernorm.weight").tolist(),
-        qkv=_stack(checkpoint, *qkv),
-        qkv_bias=[value for name in qkv for value in _bias(checkpoint, name)],
-        output=_stack(checkpoint, f"{attention}.o_proj"),
-        output_bias=_bias(checkpoint, f"{attention}.o_proj"),
-        feed_forward_norm=checkpoint.vector(f"{prefix}.post_attention_layernorm.weight").tolist(),
-        gate_up=_interleave(checkpoint, f"{mlp}.gate_proj", f"{mlp}.up_proj"),
-        down=_stack(checkpoint, f"{mlp}.down_proj"),
-    )
+class _Packer:
+    """Repacks a checkpoint's matrices, one behind the other in memory."""
 
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._arena = _native.Arena()
 
-def _bias(checkpoint: Checkpoint, name: str) -> list[float]:
-    if checkpoint.config.attention_bias:
-        return checkpoint.vector(f"{name}.bias").tolist()
-    return [0.0] * len(checkpoint.quantized(name).scales)
+    def layer(self, prefix: str) -> _native.Layer:
+        attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
+        qkv = [f"{attention}.{part}_proj" for part in "qkv"]
+        return _native.Layer(
+            attention_norm=self.vector(f"{prefix}.input_layernorm.weight"),
+            qkv=self.stack(*qkv),
+            qkv_bias=[value for name in qkv for value in self._bias(name)],
+            output=self.stack(f"{attention}.o_proj"),
+            output_bias=self._bias(f"{attention}.o_proj"),
+            feed_forward_norm=self.vector(f"{prefix}.post_attention_layernorm.weight"),
+            gate_up=self._interleave(f"{mlp}.gate_proj", f"{mlp}.up_proj"),
+            down=self.stack(f"{mlp}.down_proj"),
+        )
 
+    def vector(self, name: str) -> list[float]:
+        values: list[float] = self._checkpoint.vector(name).tolist()
+        return values
 
-def _stack(checkpoint: Checkpoint, *names: str) -> _native.Matrix:
-    """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
-    parts = [checkpoint.quantized(name) for name in names]
-    matrix = _matrix(parts)
-    block = 0
-    for part in parts:
-        _fill(matrix, part, block=block, step=1)
-        block += len(part.scales) // _BLOCK
-    return matrix
+    def stack(self, *names: str) -> _native.Matrix:
+        """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
+        parts = [self._checkpoint.quantized(name) for name in names]
+        matrix = self._empty(parts)
+        block = 0
+        for part in parts:
+            _fill(matrix, part, block=block, step=1)
+            block += len(part.scales) // _BLOCK
+        return matrix
 
+    def _interleave(self, *names: str) -> _native.Matrix:
+        """16 rows of each matrix in turn."""
+        parts = [self._checkpoint.quantized(name) for name in names]
+        matrix = self._empty(parts)
+        for index, part in enumerate(parts):
+            _fill(matrix, part, block=index, step=len(parts))
+        return matrix
 
-def _interleave(checkpoint: Checkpoint, *names: str) -> _native.Matrix:
-    """16 rows of each matrix in turn."""
-    parts = [checkpoint.quantized(name) for name in names]
-    matrix = _matrix(parts)
-    for index, part in enumerate(parts):
-        _fill(matrix, part, block=index, step=len(parts))
-    return matrix
+    def _bias(self, name: str) -> list[float]:
+        if self._checkpoint.config.attention_bias:
+            return self.vector(f"{name}.bias")
+        return [0.0] * len(self._checkpoint.quantized(name).scales)
 
-
-def _matrix(parts: Sequence[QuantizedMatrix]) -> _native.Matrix:
-    first = parts[0]
-    columns = 8 * first.weight.shape[1]
-    return _native.Matrix(sum(len(part.scales) for part in parts), columns, columns // first.scales.shape[1])
+    def _empty(self, parts: Sequence[QuantizedMatrix]) -> _native.Matrix:
+        rows = sum(len(part.scales) for part in parts)
+        columns = 8 * parts[0].weight.shape[1]
+        group = columns // parts[0].scales.shape[1]
+        return _native.Matrix(rows, columns, group, self._arena)
 
 
 def _fill(matrix: _native.Matrix, part: QuantizedMatrix, *, block: int, step: int) -> None:
-    weight, scales, biases = (
-        np.require(array, requirements="CA") for array in (part.weight, part.scales, part.biases)
-    )
+    weight = np.require(part.weight, np.uint32, ["C", "A"])
+    scales, biases = (np.require(values, np.float16, ["C", "A"]) for values in (part.scales, part.biases))
     matrix.fill(block, step, weight, scales.view(np.uint16), biases.view(np.uint16))

@@ -39,7 +39,8 @@ Matrix matrix(int rows, int k, int group) {
   for (auto& word : weight) word = static_cast<std::uint32_t>(random_bits());
   for (auto& scale : scales) scale = half(std::normal_distribution<float>(0.0f, 0.02f)(random_bits));
   for (auto& bias : biases) bias = half(std::normal_distribution<float>(0.0f, 0.1f)(random_bits));
-  Matrix result(rows, k, group);
+  Arena arena;
+  Matrix result(rows, k, group, arena);
   result.fill(0, 1, rows, weight.data(), scales.data(), biases.data());
   return result;
 }
