@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <numeric>
 
 #include "matrix.h"
 #include "pool.h"
@@ -41,7 +42,7 @@ double read_bandwidth(std::size_t bytes, int threads) {
         std::uint64_t sums[32] = {};  // independent, so that only memory limits
         for (std::size_t i = words * first / kParts; i + 32 <= words * last / kParts; i += 32)
           for (int j = 0; j < 32; ++j) sums[j] += data[i + j];
-        total += sums[0] + sums[31];
+        total += std::accumulate(sums, sums + 32, std::uint64_t{0});
       });
     });
   });
