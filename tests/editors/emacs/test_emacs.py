@@ -23,7 +23,7 @@ REPOSITORY = HERE.parents[2]
 EDITORS = REPOSITORY / ".cache" / "editors"
 LISP = EDITORS / "emacs-lisp" / "usr" / "share" / "emacs" / "site-lisp" / "elpa-src"
 KEYS_A_SECOND = 12
-AREA = 'import math\n\n\ndef area(radius):\n    """größe 🎈"""\n'
+AREA = 'import math\n\n\ndef area(radius):\n    """Größe des Kreises."""\n'
 FUNCTION = "\n".join(
     line
     for number in range(8)
@@ -106,6 +106,8 @@ def emacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emacs]:
 def test_a_suggestion_is_shown_and_accepted(emacs: Emacs) -> None:
     emacs.fill(AREA)
     emacs.terminal.type("    return mat")
+    wait_for(emacs.ghost)
+    emacs.terminal.settled()
     ghost = wait_for(emacs.ghost)
     emacs.terminal.wait(lambda screen: "return mat" + ghost.split("\n")[0] in screen)
     emacs.terminal.save_picture(EDITORS / "pictures" / "emacs.svg", "Emacs, lsp-mode")

@@ -27,7 +27,7 @@ local function check_program()
   local command = config and config.cmd
   if type(command) ~= 'table' or vim.fn.executable(command[1]) == 0 then
     health.error('flash-lsp is not installed, or not on PATH', {
-      'Install it: pipx install flash-lsp (or: uv tool install flash-lsp)',
+      'Install it: make wheel in its checkout, then: pipx install dist/flash_lsp-*.whl',
       "Or name it: require('flash_lsp').setup({ cmd = { '/path/to/flash-lsp', 'serve' } })",
     })
     return
