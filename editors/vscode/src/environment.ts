@@ -68,7 +68,7 @@ export class Environment {
   }
 
   private async pip(pipWheel: string, signal: AbortSignal, onLine: (line: string) => void): Promise<void> {
-    const options = ["--no-index", "--find-links", this.wheels, "--no-input", "--disable-pip-version-check", "--no-cache-dir"];
+    const options = ["--no-index", "--find-links", this.wheels, "--isolated", "--no-input", "--disable-pip-version-check", "--no-cache-dir"];
     const args = ["-I", path.join(pipWheel, "pip"), "install", ...options, "flash-lsp"];
     const process = spawn(this.interpreter, args, { signal, stdio: ["ignore", "pipe", "pipe"] });
     let errors = "";

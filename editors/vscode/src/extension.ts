@@ -84,6 +84,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 function offHere({ state }: Status): Status | undefined {
   const document = vscode.window.activeTextEditor?.document;
   if (!document || !RUNNING.includes(state)) return undefined;
+  if (!settings.get("enabled", true)) return { state: "off", reason: "The setting flash-lsp.enabled is off." };
   if (isOff(document.languageId)) return { state: "off", reason: `Off for ${document.languageId}.` };
   if (!wanted(document)) return { state: "off", reason: "The setting editor.inlineSuggest.enabled is off." };
   return undefined;

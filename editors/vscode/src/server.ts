@@ -121,24 +121,24 @@ export class Server implements vscode.Disposable {
     });
     client.onNotification("flash-lsp/ready", (params: Ready) => askForMore(params, suggestionsOf(client)));
     client.onDidChangeState(({ oldState, newState }) => {
-      if (client === this.client && oldState === State.Running && newState === State.Stopped) this.crashed("it ended");
+      if (client === this.client && oldState === State.Running && newState === State.Stopped) this.crashed("while running");
     });
     try {
       await client.start();
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      if (!message.includes("ENOENT")) return this.crashed(message);
+      if (!message.includes("ENOENT")) return this.crashed("while starting");
       this.status = { state: "missing", message: `${program.command} (${program.origin}) is not a program.` };
     }
   }
 
-  private crashed(why: string): void {
+  private crashed(when: string): void {
     const wait = this.backoff.next();
     const next = wait === undefined ? "not started again" : `started again in ${wait / 1000} s`;
-    const message = `The server stopped unexpectedly (${why}): ${next}.`;
+    const message = `The server stopped unexpectedly ${when}: ${next}.`;
     this.channels.output.error(message);
     this.status = { state: "error", message };
-    if (wait === undefined) return;
+    if (wait === undefined) return void this.offerRestart(message);
     clearTimeout(this.retry);
     this.retry = setTimeout(() => {
       void this.enqueue(async () => {
@@ -146,6 +146,12 @@ export class Server implements vscode.Disposable {
         await this.start();
       });
     }, wait);
+  }
+
+  private async offerRestart(message: string): Promise<void> {
+    const answer = await vscode.window.showErrorMessage(`flash-lsp: ${message}`, "Show output", "Start again");
+    if (answer === "Show output") this.channels.output.show();
+    else if (answer) await this.restart();
   }
 
   private serverSettings(): Record<string, unknown> {
@@ -168,6 +174,11 @@ export class Server implements vscode.Disposable {
         workspace: {
           configuration: ({ items }) => items.map(({ section }) => (section === settings.SECTION ? this.serverSettings() : null)),
           didChangeConfiguration: () => this.sendSettings(),
+        },
+        handleWorkDoneProgress: (token, params, next) => {
+          next(token, params);
+          const percent = "percentage" in params ? params.percentage : undefined;
+          if (this.current.state === "loading" && percent !== undefined) this.status = { ...this.current, percent };
         },
         provideInlineCompletionItems: (document, position, context, token, next) => {
           if (this.paused()) return null;

@@ -23,7 +23,7 @@ export class SetUp {
     this.offered = true;
     if (why || !this.environment.bundled) return this.explain(why);
     const answer = await vscode.window.showInformationMessage(
-      "flash-lsp completes code with a small model on this machine. Set it up now? It takes about 500 MB in the extension's storage and no network.",
+      "flash-lsp completes code with a small model on this machine. Set it up now? It takes about 250 MB in the extension's storage and no network.",
       "Set up",
       "Choose an installed server…",
     );

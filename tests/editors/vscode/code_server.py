@@ -63,7 +63,6 @@ def code_server(
     *,
     extension: Path | None,
     settings: Mapping[str, Any],
-    environment: Mapping[str, str] = os.environ,
 ) -> Iterator[CodeServer]:
     """Start VS Code from the folder `install` with the .vsix `extension`, and end all of its processes afterwards.
 
@@ -81,7 +80,7 @@ def code_server(
         f"--user-data-dir={data}",
     ]
     # Its own configuration folder, and no gallery to ask.
-    env = {**environment, "XDG_CONFIG_HOME": str(home / "xdg"), "EXTENSIONS_GALLERY": "{}"}
+    env = {**os.environ, "XDG_CONFIG_HOME": str(home / "xdg"), "EXTENSIONS_GALLERY": "{}"}
     if extension:
         _run([*program, "--install-extension", extension], env)
     with socket.socket() as free:

@@ -10,14 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .code_server import CodeServer, code_server
+from .code_server import code_server
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -26,6 +24,8 @@ INSTALL = ROOT / ".cache/editors"
 SHOTS = INSTALL / "shots"
 CHROMIUM = shutil.which("chromium") or ""
 RUN_SECONDS = 120
+NO_SERVER: dict[str, Any] = {"flash-lsp.serverCommand": []}
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 pytestmark = [
     pytest.mark.bundled,
@@ -50,45 +50,28 @@ def thin_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package
 
 
-@contextmanager
-def _editor(
-    home: Path, package: Path | None, settings: dict[str, Any]
-) -> Iterator[tuple[CodeServer, dict[str, str]]]:
-    """A running VS Code, and the environment for a script that uses it."""
-    pid = home / "server.pid"
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-P", str(HERE / "launch.py"), str(pid)]
-    settings = {"flash-lsp.serverCommand": command, **settings}
-    with code_server(INSTALL, home, extension=package, settings=settings) as editor:
-        yield (
-            editor,
-            {
-                **os.environ,
-                "NODE_PATH": str(INSTALL / "playwright/node_modules"),
-                "CHROMIUM": CHROMIUM,
-                "PORT": str(editor.port),
-                "PROJECT": str(editor.project),
-                "SHOTS": str(SHOTS),
-                "PID_FILE": str(pid),
-            },
-        )
-
-
 def _run(home: Path, package: Path | None, *script: Path, **settings: Any) -> dict[str, str | None]:
     """Run a script of ui/ or host/ on a new VS Code; returns each scenario's error."""
-    with _editor(home, package, settings) as (editor, environment):
-        done = subprocess.run(
-            [INSTALL / "node/bin/node", *script],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-        )
-        results: list[dict[str, Any]] = [
-            json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')
-        ]
-        assert results, done.stdout + done.stderr + editor.logs()
-        return {result["name"]: result["error"] for result in results}
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    pid = home / "server.pid"
+    server = [sys.executable, "-P", str(HERE / "launch.py"), str(pid)]
+    settings = {"flash-lsp.serverCommand": server, **settings}
+    with code_server(INSTALL, home, extension=package, settings=settings) as editor:
+        environment = {
+            **os.environ,
+            "NODE_PATH": str(INSTALL / "playwright/node_modules"),
+            "CHROMIUM": CHROMIUM,
+            "PORT": str(editor.port),
+            "PROJECT": str(editor.project),
+            "SHOTS": str(SHOTS),
+            "PID_FILE": str(pid),
+            "SERVER_COMMAND": json.dumps(server),
+        }
+        command = [INSTALL / "node/bin/node", *script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=RUN_SECONDS)
+        lines = [line for line in done.stdout.splitlines() if line.startswith('{"name"')]
+        assert lines, done.stdout + done.stderr + editor.logs()
+        return {result["name"]: result["error"] for result in map(json.loads, lines)}
 
 
 def _report(errors: dict[str, str | None], expected: int) -> None:
@@ -110,3 +93,26 @@ def test_inside_the_extension_host(tmp_path: Path, thin_package: Path) -> None:
     # With patience the first answer is the whole one.
     patience = {"flash-lsp.deadlineMs": 5000}
     _report(_run(tmp_path, None, HERE / "host/run.js", EXTENSION, **patience), expected=10)
+
+
+def test_thin_package_without_a_server(
+    tmp_path: Path, thin_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", SYSTEM_PATH)
+    _report(
+        _run(tmp_path, thin_package, HERE / "ui/run.js", HERE / "ui/no_server.js", **NO_SERVER), expected=3
+    )
+
+
+FULL_PACKAGES = list((ROOT / "dist").glob("flash-lsp-*-*.vsix"))
+
+
+@pytest.mark.skipif(not FULL_PACKAGES, reason="no full package in dist: run editors/vscode/package.sh")
+def test_first_run_of_the_full_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", SYSTEM_PATH)
+    _report(
+        _run(tmp_path, FULL_PACKAGES[0], HERE / "ui/run.js", HERE / "ui/first_run.js", **NO_SERVER),
+        expected=1,
+    )
+    environment = tmp_path / "data/User/globalStorage/flash-lsp.flash-lsp/server"
+    assert (environment / "flash-lsp.installed").read_text().startswith("flash_lsp-")

@@ -131,7 +131,7 @@ exports['editor.inlineSuggest.enabled is respected'] = async (workbench) => {
 };
 
 exports['a longer text takes the place of a shorter one, which stays visible'] = async (workbench) => {
-  await workbench.edit('longer.py', SHAPES);
+  await workbench.edit('shapes.py', SHAPES);
   await workbench.withSettings({ 'flash-lsp.deadlineMs': 1, 'flash-lsp.decodeAhead': false }, async () => {
     await workbench.page.waitForTimeout(1000);
     await workbench.type('    def area(self)');
@@ -142,6 +142,9 @@ exports['a longer text takes the place of a shorter one, which stays visible'] =
     const shown = (await workbench.ghosts()).filter((ghost) => ghost.startsWith('\n'));
     assert.ok(shown.length > 1, `more than one text was shown: ${JSON.stringify(shown)}`);
     for (let i = 1; i < shown.length; i++) assert.ok(shown[i].startsWith(shown[i - 1]), JSON.stringify(shown));
+    await workbench.press('Control+b');
+    await workbench.shoot('vscode-ghost');
+    await workbench.press('Control+b');
   });
 };
 
