@@ -81,6 +81,16 @@ class NativeBackend:
     def capacity(self) -> int:
         return self._model.capacity
 
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: one of `_native.supported_isas()`."""
+        return self._model.isa
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights that a token reads."""
+        return self._model.weight_bytes
+
     def new_cache(self) -> _native.KVCache:
         return self._model.new_cache()
 

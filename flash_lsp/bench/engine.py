@@ -1,0 +1,164 @@
+"""Speed of the native engine, and the limits of the machine measured beside it in the same run."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flash_engine import Checkpoint, _native, bundled
+from flash_engine.backends.native import NativeBackend, default_threads
+from flash_engine.checkpoint import matrix_shapes
+from flash_engine.config import ModelConfig
+from flash_lsp.bench.machine import machine
+
+DEPTHS = (0, 1024)
+PROMPTS = (128, 512)
+PASSES = (1, 2, 3, 4, 6, 8, 12, 16)
+
+Progress = Callable[[str, float], None]
+"""Called as a measurement begins: what it is, and the share of all that is done, 0 to 1."""
+
+
+def run(
+    model: str | Path = bundled.MAIN,
+    *,
+    threads: Sequence[int] | None = None,
+    rounds: int = 7,
+    progress: Progress = lambda stage, share: None,
+) -> dict[str, Any]:
+    """Measure `model` with each number of threads (default: 1 and one a core).
+
+    Times are medians over `rounds` with the fastest and slowest beside them. Tokens are random: speed does not
+    depend on them. decode: greedy steps after `depth` tokens; prefill: a prompt into an empty cache; passes:
+    m tokens with logits for all, on a cache of 1,024. `limit_share`: the time that the weights' bytes or the
+    products of a token need at the measured limits, the larger, divided by the decode time at depth 0.
+    """
+    counts = sorted(set(threads or (1, default_threads())))
+    checkpoint = Checkpoint(bundled.locate(model))
+    results = []
+    for index, count in enumerate(counts):
+        share = index / len(counts)
+        progress(f"{count} threads: loading", share)
+        backend = NativeBackend.load(checkpoint, capacity=_capacity(checkpoint.config), threads=count)
+        progress(f"{count} threads: measuring", share)
+        results.append(_measure(backend, count, rounds))
+    progress("done", 1.0)
+    return {
+        "model": Path(model).name,
+        "machine": machine(),
+        "isas": _native.supported_isas(),
+        "threads": results,
+    }
+
+
+def _capacity(config: ModelConfig) -> int:
+    return min(config.max_positions, DEPTHS[-1] + 64)
+
+
+def _measure(backend: NativeBackend, threads: int, rounds: int) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(backend.config.vocab_size // 2, size=backend.capacity).tolist()
+    limits = _limits(backend, threads)
+    decode = {depth: _decode(backend, tokens, depth, rounds) for depth in DEPTHS}
+    return {
+        "threads": threads,
+        "backend": backend.name,
+        "limits": limits,
+        "decode": {str(depth): _rate(1, times) for depth, times in decode.items()},
+        "prefill": {str(size): _rate(size, _prefill(backend, tokens[:size], rounds)) for size in PROMPTS},
+        "passes_ms": {str(m): _milliseconds(_passes(backend, tokens, m, rounds)) for m in PASSES},
+        "limit_share": limits["token_ms"] / 1000 / statistics.median(decode[0]),
+    }
+
+
+def _limits(backend: NativeBackend, threads: int) -> dict[str, float]:
+    bandwidth = _native.read_bandwidth(backend.weight_bytes, threads)
+    products = _native.product_rate(backend.isa, threads)
+    memory_ms = 1000 * backend.weight_bytes / bandwidth
+    product_ms = 1000 * token_products(backend.config) / products
+    return {
+        "weight_mb": backend.weight_bytes / 1e6,
+        "read_gb_per_s": bandwidth / 1e9,
+        "int8_gmac_per_s": products / 1e9,
+        "memory_ms": memory_ms,
+        "product_ms": product_ms,
+        "token_ms": max(memory_ms, product_ms),
+    }
+
+
+def token_products(config: ModelConfig) -> int:
+    """Products of weights and activations for one token with logits; attention is not counted."""
+    shapes = matrix_shapes(config)
+    embedding = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size
+    return sum(rows * columns for rows, columns in shapes.values()) - embedding
+
+
+def _decode(backend: NativeBackend, tokens: list[int], depth: int, rounds: int) -> list[float]:
+    """Seconds of each step of `rounds` short generations."""
+    cache = backend.new_cache()
+    if depth:
+        backend.forward(tokens[:depth], cache, logits=0)
+    times = []
+    for _ in range(rounds):
+        cache.trim(depth)
+        for token in tokens[:16]:
+            start = time.perf_counter()
+            logits = backend.forward([token], cache, logits=1)
+            _native.argmax_logprob(logits[0])
+            times.append(time.perf_counter() - start)
+    return times
+
+
+def _prefill(backend: NativeBackend, tokens: list[int], rounds: int) -> list[float]:
+    cache = backend.new_cache()
+
+    def prefill() -> None:
+        cache.trim(0)
+        backend.forward(tokens, cache, logits=1)
+
+    return _times(prefill, rounds)
+
+
+def _passes(backend: NativeBackend, tokens: list[int], m: int, rounds: int) -> list[float]:
+    cache = backend.new_cache()
+    depth = DEPTHS[-1]
+    backend.forward(tokens[:depth], cache, logits=0)
+
+    def verify() -> None:
+        cache.trim(depth)
+        backend.forward(tokens[:m], cache, logits=m)
+
+    return _times(verify, rounds)
+
+
+def _times(work: Callable[[], None], rounds: int) -> list[float]:
+    """Seconds of each of `rounds` calls, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _rate(tokens: int, times: Sequence[float]) -> dict[str, float]:
+    """Tokens a second: of the median time, of the slowest and of the fastest."""
+    return {
+        "tokens_per_s": tokens / statistics.median(times),
+        "lowest": tokens / max(times),
+        "highest": tokens / min(times),
+    }
+
+
+def _milliseconds(times: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": 1000 * statistics.median(times),
+        "lowest": 1000 * min(times),
+        "highest": 1000 * max(times),
+    }
