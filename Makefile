@@ -24,7 +24,7 @@ else
   INSTALL := $(BIN)/python -m pip install --quiet
 endif
 
-.PHONY: demo test lint check-tools wheel clean
+.PHONY: demo test lint check-tools wheel vsix clean
 
 demo: $(VENV)/.installed
 	$(BIN)/flash-lsp demo
@@ -38,7 +38,7 @@ lint: $(VENV)/.test-installed
 	$(BIN)/mypy
 
 # A wheel that runs on other machines: weights inside, C++ runtime linked in, its platform tag set by auditwheel
-# from the glibc symbols used (built on Debian 12: manylinux_2_34 or older). macOS wheels need no repair.
+# from the glibc symbols used (Debian 12: manylinux_2_36). macOS wheels need no repair.
 wheel: $(TOOLS)/.installed
 	rm -rf dist build/wheel
 	LDFLAGS="$(STATIC_RUNTIME)" $(TOOLS)/bin/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
@@ -56,6 +56,10 @@ $(VENV)/.test-installed: $(VENV)/.installed
 	@echo "Fetching the test tools (torch and transformers are among them: a few minutes) ..."
 	@$(INSTALL) --group lint --group test
 	@touch $@
+
+# The VS Code extension, thin and full; needs node and npm.
+vsix: wheel
+	editors/vscode/package.sh
 
 $(TOOLS)/.installed:
 	@$(MAKE) --no-print-directory check-tools

@@ -6,7 +6,7 @@ docs/protocol.md describes them for the authors of clients.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from flash_lsp.pending import Reply
 
@@ -14,6 +14,9 @@ READY = "flash-lsp/ready"
 STATUS = "flash-lsp/status"
 STATS = "flash-lsp.stats"
 REPLY_TRACE = "flash-lsp reply"
+
+NOT_A_VERDICT = frozenset({"superseded", "cancelled", "closed", "loading", "engine-error"})
+"""Reasons for an empty reply that say nothing about the place in the text."""
 
 
 class Position(TypedDict):
@@ -30,10 +33,12 @@ class Ready(TypedDict):
 
 
 class Status(TypedDict):
-    """Parameters of `flash-lsp/status`: `state` is "loading", "ready", "off" or "error"."""
+    """Parameters of `flash-lsp/status`: `state` is "loading", "ready", "silent" or "error"."""
 
     state: str
     message: str
+    reason: NotRequired[str]
+    """Why the last reply was empty, when silent."""
 
 
 class ReplyRecord(TypedDict):

@@ -67,11 +67,11 @@ class Settings:
         """These settings with a client's `values` over them, and one line for each value that was refused.
 
         `values` is a JSON object of settings, bare or under "flash-lsp"; null stands for "nothing set", as a whole
-        and for one setting.
+        and for one setting, and so does [], which is what an empty Lua table becomes.
         """
         if isinstance(values, Mapping) and SECTION in values:
             values = values[SECTION]
-        if values is None:
+        if values is None or values == []:
             return self, []
         if not isinstance(values, Mapping):
             return self, [f"expected an object of settings, got {values!r}: ignored"]

@@ -49,6 +49,7 @@ class FlashServer(LanguageServer):
         self._loaded = settings
         self._decoder: ModelDecoder | NoModel | None = None
         self._status = protocol.Status(state="loading", message="")
+        self._silence: str | None = None
         self._sessions: dict[str, DocumentSession] = {}
 
     @property
@@ -184,6 +185,16 @@ class FlashServer(LanguageServer):
         if self.protocol.trace != types.TraceValue.Off:
             verbose = json.dumps(record) if self.protocol.trace == types.TraceValue.Verbose else None
             self.log_trace(types.LogTraceParams(protocol.REPLY_TRACE, verbose))
+        if reply.silence != self._silence and reply.silence not in protocol.NOT_A_VERDICT:
+            self._explain(reply.silence)
+
+    def _explain(self, silence: str | None) -> None:
+        """Tell the client that replies are empty now, and why, or that they no longer are."""
+        self._silence = silence
+        status = self._status
+        if silence is not None:
+            status = protocol.Status(state="silent", message=status["message"], reason=silence)
+        self.protocol.notify(protocol.STATUS, status)
 
     def _announce(self, state: str, message: str) -> None:
         self._status = protocol.Status(state=state, message=message)

@@ -100,6 +100,17 @@ async def test_loading_is_shown_and_requests_are_held_meanwhile() -> None:
         assert client.records[0]["silence"] == "loading"
 
 
+async def test_a_silence_is_explained_once_and_taken_back() -> None:
+    async with connect("vscode-1.139.1") as client:
+        document = client.open("total = \nnothing\n")
+        assert await client.suggest(document, 8) is not None
+        for _ in range(2):
+            assert await client.suggest(document, 16) is None
+        assert await client.suggest(document, 8) is not None
+        states = [(status.state, getattr(status, "reason", None)) for status in client.statuses]
+        assert states == [("loading", None), ("ready", None), ("silent", "blank"), ("ready", None)]
+
+
 async def test_a_model_that_cannot_be_loaded_is_reported_once() -> None:
     async with connect("vscode-1.139.1", "--fail", model="missing") as client:
         assert await client.loaded() == "error"
