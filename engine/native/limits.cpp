@@ -12,7 +12,7 @@
 namespace flash {
 namespace {
 
-constexpr int kRepeats = 12;
+constexpr int kRepeats = 60;
 
 // Seconds of the fastest of several calls of `work`.
 template <class Work>

@@ -79,6 +79,7 @@ std::pair<int, float> argmax_logprob(Array<float, 1> logits, std::optional<Array
 
 NB_MODULE(_native, m) {
   m.doc() = "The int4 engine for CPUs: see flash_engine.backends.native.";
+  nb::set_leak_warnings(false);  // a model that lives until the process ends is no mistake
 
   m.def("supported_isas", &supported_isas);
   m.def("argmax_logprob", &argmax_logprob, "logits"_a, "allowed"_a.none() = nb::none(),
