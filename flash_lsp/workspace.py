@@ -136,13 +136,19 @@ class FlashServer(LanguageServer):
                 lambda report: self._load(settings, loop, report),
             )
         except FlashError as error:
-            self._decoder = NoModel()
-            self._announce("error", str(error))
-            self._tell(types.MessageType.Error, str(error))
+            self._fail(str(error))
+        except Exception as error:
+            logger.exception("the model could not be loaded")
+            self._fail(f"the model could not be loaded ({type(error).__name__}: {error}): see the log")
         else:
             self._announce("ready", self._decoder.device)
         for session in self._sessions.values():
             session.attach(self._decoder)
+
+    def _fail(self, message: str) -> None:
+        self._decoder = NoModel()
+        self._announce("error", message)
+        self._tell(types.MessageType.Error, message)
 
     def stats(self) -> dict[str, Any]:
         """The totals, as the command `flash-lsp.stats` answers them."""

@@ -21,7 +21,7 @@ def resolve(device: str) -> str:
         raise DeviceError(f"no device {device!r}: choose one of {', '.join(DEVICES)}")
     if device == "auto":
         device = "mlx" if _has_gpu() else "native"
-    if device == "mlx" and find_spec("mlx") is None:
+    if device == "mlx" and not _has_mlx():
         raise DeviceError("device mlx needs the package mlx: pip install 'flash-lsp[mlx]'")
     if device == "native" and find_spec("flash_engine._native") is None:
         raise DeviceError("device native was not built: install a C++ compiler, then reinstall flash-lsp")
@@ -45,8 +45,13 @@ def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | N
             return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
 
 
+def _has_mlx() -> bool:
+    """Whether the package is there, and not just some folder of that name on the path."""
+    return find_spec("mlx") is not None and find_spec("mlx.core") is not None
+
+
 def _has_gpu() -> bool:
-    if find_spec("mlx") is None:
+    if not _has_mlx():
         return False
     mx = import_module("mlx.core")
     return bool(mx.metal.is_available() or mx.cuda.is_available())
