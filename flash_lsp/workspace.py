@@ -129,26 +129,30 @@ class FlashServer(LanguageServer):
         settings = self._loaded = self.settings
         loop = asyncio.get_running_loop()
         self._announce("loading", f"loading {settings.model}")
+        decoder: ModelDecoder | NoModel
         try:
-            self._decoder = await load_in_thread(
+            decoder = await load_in_thread(
                 self,
                 f"flash-lsp: loading {settings.model}",
                 lambda report: self._load(settings, loop, report),
             )
         except FlashError as error:
-            self._fail(str(error))
+            decoder = self._failed(str(error))
         except Exception as error:
             logger.exception("the model could not be loaded")
-            self._fail(f"the model could not be loaded ({type(error).__name__}: {error}): see the log")
+            decoder = self._failed(
+                f"the model could not be loaded ({type(error).__name__}: {error}): see the log"
+            )
         else:
-            self._announce("ready", self._decoder.device)
+            self._announce("ready", decoder.device)
+        self._decoder = decoder
         for session in self._sessions.values():
-            session.attach(self._decoder)
+            session.attach(decoder)
 
-    def _fail(self, message: str) -> None:
-        self._decoder = NoModel()
+    def _failed(self, message: str) -> NoModel:
         self._announce("error", message)
         self._tell(types.MessageType.Error, message)
+        return NoModel()
 
     def stats(self) -> dict[str, Any]:
         """The totals, as the command `flash-lsp.stats` answers them."""

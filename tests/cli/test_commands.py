@@ -52,7 +52,18 @@ def test_version(flash_lsp: Run) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "complete", "demo", "doctor", "bench", "bench replay", "bench quality", "bench peers"],
+    [
+        "",
+        "serve",
+        "complete",
+        "demo",
+        "doctor",
+        "bench",
+        "bench replay",
+        "bench quality",
+        "bench engine",
+        "bench peers",
+    ],
 )
 def test_every_command_has_help(flash_lsp: Run, command: str) -> None:
     outcome = flash_lsp(*command.split(), "--help")

@@ -1,0 +1,57 @@
+"""`flash-lsp bench engine`: speed of the CPU engine beside the machine's limits."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flash_lsp.cli.options import JsonFile, Model
+
+
+def engine(
+    model: Model = "flash-coder",
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Threads; may be given more than once (default: 1, and one a core)."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are their medians.")] = 7,
+    json_file: JsonFile = None,
+) -> None:
+    """Tokens a second of the CPU engine, pass by pass, beside the limits of this machine measured in the same run."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from flash_lsp.bench import engine as bench
+    from flash_lsp.cli.figures import number, percent, write_json
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        figures = bench.run(
+            model,
+            threads=threads,
+            rounds=rounds,
+            progress=lambda stage, share: bar.update(task, description=stage, completed=share),
+        )
+    where = figures["machine"]
+    table = Table(
+        title=f"{figures['model']} on {where['processor']} ({' '.join(where['cpu_features'])})",
+        title_justify="left",
+    )
+    table.add_column("")
+    runs = figures["threads"]
+    for run in runs:
+        table.add_column(run["backend"], justify="right")
+    for kind, name in (("decode", "decode after {} tokens"), ("prefill", "prompt of {} tokens")):
+        for size in runs[0][kind]:
+            rates = [number(run[kind][size]["tokens_per_s"], "tokens/s") for run in runs]
+            table.add_row(name.format(size), *rates)
+    for size in runs[0]["passes_ms"]:
+        table.add_row(f"pass of {size}", *(number(run["passes_ms"][size]["median"], "ms") for run in runs))
+    table.add_row("read bandwidth", *(number(run["limits"]["read_gb_per_s"], "GB/s") for run in runs))
+    table.add_row("int8 products", *(number(run["limits"]["int8_gmac_per_s"], "GMAC/s") for run in runs))
+    table.add_row("share of the limit in decode", *(percent(run["limit_share"]) for run in runs))
+    Console().print(table)
+    if json_file:
+        write_json(figures, json_file)
