@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cachetools import LRUCache
 
@@ -30,6 +31,27 @@ class Answer:
     complete: bool
     """The decode came to its own end; else `text` is what was ready at a deadline."""
     silence: str | None = None
+    unsure: str = ""
+    """A text that was silenced for want of confidence alone: it counts once typing has begun with it."""
+
+    CONFIRMING: ClassVar[int] = 2
+    """Characters of an unsure text that have to be typed as it has them. One may be chance."""
+
+    def at(self, place: Place) -> Answer | None:
+        """What this answer says at `place`, its own or one that typing its characters has led to; else None."""
+        if place == self.place:
+            return self
+        typed = place.typed_since(self.place)
+        if not typed:
+            return None
+        if self.text.startswith(typed) and self.text != typed:
+            return Answer(place, self.text[len(typed) :], self.complete)
+        if not self.unsure.startswith(typed) or self.unsure == typed:
+            return None
+        rest = self.unsure[len(typed) :]
+        if len(typed) < self.CONFIRMING:
+            return Answer(place, "", self.complete, self.silence, rest)
+        return Answer(place, rest, self.complete)
 
     def rest_at(self, place: Place) -> str | None:
         """What remains of the text at `place`, which typing has led to; None if the typing disagrees."""
@@ -68,11 +90,9 @@ class Answers:
         own = self._answers.get(place)
         if own is not None:
             return own
-        best: Answer | None = None
-        for answer in self._answers.values():
-            if best is None or len(answer.place.prefix) > len(best.place.prefix):
-                best = answer if answer.rest_at(place) else best
-        if best is None:
+        serving = [answer for answer in self._answers.values() if answer.at(place)]
+        if not serving:
             return None
+        best = max(serving, key=lambda answer: len(answer.place.prefix))
         self._answers[best.place] = best
-        return Answer(place, best.rest_at(place) or "", best.complete)
+        return best.at(place)

@@ -3,6 +3,7 @@ of LSP."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Suggestion:
 
     text: str
     finish: str
-    """line, block (complete), stop (the model's own end), repetition, length, deadline, cancelled,
+    """line, block (complete), stop (the model's own end), repetition, unsure, length, deadline, cancelled,
     capacity."""
     tokens: int
     """Tokens generated, those that spell held-back text included."""
@@ -95,6 +96,7 @@ class Completer:
         max_lines: int,
         max_tokens: int,
         deadline: float | None = None,
+        min_logprob: float = -math.inf,
         cancel: Event | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Suggestion:
@@ -103,7 +105,8 @@ class Completer:
         path: of the file, relative to its workspace. session: whose KV cache is used and left at the
         prompt and what was generated. state: of the document while it is edited; None: prefix and suffix
         enter the prompt exactly as they are. max_lines: 1 stops at the line's end, more at the block's.
-        deadline: a time.monotonic() value. progress: called with the text so far when it has grown.
+        deadline: a time.monotonic() value. min_logprob: a text that after a few tokens is less likely than
+        this, as a mean, is not worth its completion. progress: called with the text so far when it has grown.
         Raises CapacityError if the prompt's fixed parts do not fit the context.
         """
         return self.continue_prompt(
@@ -113,6 +116,7 @@ class Completer:
             max_lines=max_lines,
             max_tokens=max_tokens,
             deadline=deadline,
+            min_logprob=min_logprob,
             cancel=cancel,
             progress=progress,
         )
@@ -126,6 +130,7 @@ class Completer:
         max_lines: int,
         max_tokens: int,
         deadline: float | None = None,
+        min_logprob: float = -math.inf,
         cancel: Event | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Suggestion:
@@ -154,6 +159,9 @@ class Completer:
                     progress(output.text)
                 if output.finish or output.new_tokens >= max_tokens:
                     break
+                if output.new_tokens >= _ENOUGH_TO_JUDGE and output.logprob < min_logprob:
+                    output.finish = "unsure"
+                    break
             finish = output.finish or generation.finish or "length"
         return Suggestion(
             text=output.text,
@@ -167,6 +175,9 @@ class Completer:
             silence=finish if not output.text and finish in _CUT_SHORT else None,
         )
 
+
+_ENOUGH_TO_JUDGE = 5
+"""Tokens after which a mean below the gate seldom recovers."""
 
 _CUT_SHORT = {"cancelled", "deadline", "capacity"}
 

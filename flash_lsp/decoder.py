@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from flash_engine import Cancelled, Engine, Session
 from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.filters import MIN_LOGPROB
 from flash_lsp.flight import Job
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.settings import Settings
@@ -98,6 +99,7 @@ class ModelDecoder:
                 state=lineage.state,
                 max_lines=job.max_lines,
                 max_tokens=job.max_tokens,
+                min_logprob=MIN_LOGPROB,
                 cancel=cancel,
                 progress=progress,
             )

@@ -196,21 +196,27 @@ class DocumentSession:
         self._lengthen_shown(answer)
         if self._pending is None:
             return
-        if answer.rest_at(self._pending.place) or self._pending.place == answer.place:
-            self._answer_pending(answer, suggestion)
+        if here := answer.at(self._pending.place):
+            self._answer_pending(here, suggestion)
         else:
             self._fly(self._pending.place)
 
     def _judge(self, place: Place, suggestion: Suggestion) -> Answer:
         """A finished decode after the filters."""
-        text, silence = suggestion.text, suggestion.silence
+        text, silence, unsure = suggestion.text, suggestion.silence, ""
         if silence is None:
-            language = self.document.language_id
-            filtered = filters.apply(language, place.prefix, place.suffix, text, suggestion.logprob)
+            filtered = self._filtered(place, text, suggestion.logprob)
             text, silence = filtered.text, filtered.silence and str(filtered.silence)
+            if filtered.silence is filters.Silence.LOW_CONFIDENCE:
+                unsure = self._filtered(place, suggestion.text, 0.0).text
         if silence is None and not text:
             silence = "empty"
-        return Answer(place, "" if silence else text, suggestion.finish != "length", silence)
+        return Answer(
+            place, "" if silence else text, suggestion.finish not in ("length", "unsure"), silence, unsure
+        )
+
+    def _filtered(self, place: Place, text: str, logprob: float) -> filters.Filtered:
+        return filters.apply(self.document.language_id, place.prefix, place.suffix, text, logprob)
 
     def _lengthen_shown(self, answer: Answer) -> None:
         """Let a finished answer lengthen what is shown, never change it, and say so to the client."""
@@ -237,7 +243,7 @@ class DocumentSession:
             return
         place = self._pending.place
         text = self._flight.ready_at(place)
-        filtered = filters.apply(self.document.language_id, place.prefix, place.suffix, text, 0.0)
+        filtered = self._filtered(place, text, 0.0)
         if filtered.text and filtered.silence is None:
             self._answer_pending(Answer(place, filtered.text, complete=False))
 

@@ -33,6 +33,8 @@ class Request:
     """The typed characters were the beginning of the suggestion on the screen, and some of it is left."""
     server_ms: float | None
     """The same time by the server's clock."""
+    silence: str | None = None
+    """The server's reason for suggesting nothing."""
 
 
 def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, Any]:
@@ -63,6 +65,7 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         "empty_share": share([each for each in judged if not each.text], judged),
         "cached_share": share([each for each in answered if each.text and each.source in CACHED], judged),
         "sources": dict(Counter(each.source for each in answered)),
+        "silences": dict(Counter(each.silence for each in answered if each.silence)),
         "exact_cases": len(cases),
         "exact_all": share(exact, cases),
         "exact_shown": share(exact, shown),

@@ -140,6 +140,7 @@ class Typist:
                 ahead=None if at is None else self.recording.finished[at:],
                 type_through=type_through,
                 server_ms=record["ms"] if record else None,
+                silence=record["silence"] if record else None,
             )
         )
         if not superseded:

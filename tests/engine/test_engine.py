@@ -64,7 +64,9 @@ def test_unknown_device(folder: Path) -> None:
         Engine.load(folder, device="tpu")
 
 
-@pytest.mark.parametrize(("device", "module"), [("mlx", "mlx"), ("mlx", "mlx.core"), ("native", "flash_engine._native")])
+@pytest.mark.parametrize(
+    ("device", "module"), [("mlx", "mlx"), ("mlx", "mlx.core"), ("native", "flash_engine._native")]
+)
 def test_device_that_is_not_installed(
     folder: Path, device: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,6 +95,17 @@ def test_max_tokens_counts_what_comes_after_the_held_text(writer: Callable[[str]
     assert suggestion.text == "ssertEqual(a"
 
 
+def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) -> None:
+    go_on = writer("one + two + three + four + five\n")
+    sure = go_on("x = ")
+    assert sure.finish == "line"
+    unsure = go_on("x = ", min_logprob=sure.logprob + 0.001)
+    assert unsure.finish == "unsure"
+    assert sure.text.startswith(unsure.text)
+    assert unsure.text != sure.text
+    assert go_on("x = ", min_logprob=sure.logprob - 0.001).text == sure.text
+
+
 def test_log_probability_is_the_mean_over_the_text_alone(writer: Callable[[str], Complete]) -> None:
     chosen, others = math.exp(10.0), CONFIG.vocab_size - 1
     assert writer(" = 1\n")("x").logprob == pytest.approx(math.log(chosen / (chosen + others)), abs=1e-4)
