@@ -122,7 +122,7 @@ def test_positions_are_in_utf_32(emacs: Emacs) -> None:
 
 
 def test_behind_characters_outside_the_basic_plane(emacs: Emacs) -> None:
-    line = 'grün = "🎈🎈"; import ma'
+    line = 'grün = "🎈🎈"; from collections import default'
     emacs.fill("")
     emacs.terminal.type(line)
     wait_for(emacs.ghost)
