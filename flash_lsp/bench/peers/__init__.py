@@ -1,9 +1,9 @@
 """Engine against llama.cpp on this machine's CPU, interleaved: `flash-lsp bench peers --cpu`.
 
-The peer is llama-cpp-python, built from source by this bench in an environment of its own under a folder
-that the caller names (it asks pip for the source once; that is the network the user asks for with `--cpu`). The bundled checkpoint is
-written as GGUF twice: Q4_1, which holds exactly the same numbers, and pure Q4_0, llama.cpp's fastest format. Each
-figure of the peer is the best of its formats and of flash attention on and off.
+The peer is llama-cpp-python, built from source by this bench in an environment of its own under a folder that the
+caller names (it asks pip for the source once; that is the network the user asks for with `--cpu`). The bundled
+checkpoint is written as GGUF twice: Q4_1, which holds exactly the same numbers, and pure Q4_0, llama.cpp's fastest
+format. Each figure of the peer is the best of its formats and of flash attention on and off.
 """
 
 from __future__ import annotations
