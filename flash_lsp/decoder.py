@@ -45,14 +45,16 @@ class ModelDecoder:
     """Decodes on the engine's model thread and reports on the event loop `loop`."""
 
     LINEAGES = 3
-    """Documents whose KV cache is kept."""
+    """Documents whose KV cache is kept where no memory plan was made."""
 
     def __init__(self, engine: Engine, completer: Completer, loop: asyncio.AbstractEventLoop) -> None:
         self.spent = Spent()
         self._engine = engine
         self._completer = completer
         self._loop = loop
-        self._lineages: LRUCache[str, _Lineage] = LRUCache(self.LINEAGES)
+        self._lineages: LRUCache[str, _Lineage] = LRUCache(
+            engine.plan.caches if engine.plan else self.LINEAGES
+        )
 
     @property
     def device(self) -> str:

@@ -8,20 +8,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from flash_engine import backends, bundled
+from flash_engine import backends, bundled, memory
 from flash_engine.backend import Backend
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
-from flash_engine.errors import CapacityError, ModelError
+from flash_engine.devices import working_set
+from flash_engine.errors import ModelError
+from flash_engine.memory import MemoryPlan
 from flash_engine.pace import Pace
 from flash_engine.session import Session
 from flash_engine.tokenizer import Tokenizer
 from flash_engine.worker import Worker
 
 T = TypeVar("T")
-
-DEFAULT_CONTEXT = 4096
-"""Tokens of context unless asked for or the model has fewer positions."""
 
 Progress = Callable[[str, float], None]
 """Called as a stage of the loading begins: its name, and the share of the loading done before it, 0 to 1."""
@@ -38,14 +37,16 @@ class Engine:
         tokenizer: Tokenizer,
         backend: Backend,
         draft: Backend | None = None,
+        plan: MemoryPlan | None = None,
     ) -> None:
-        """Most callers want `load`; this is for a backend made elsewhere."""
+        """Most callers want `load`; this is for a backend made elsewhere. plan: what the memory was found to hold."""
         self.name = name
         self.folder = folder
         self.config = config
         self.tokenizer = tokenizer
         self.backend = backend
         self.draft = draft
+        self.plan = plan
         self._pace = Pace()
         self._worker = Worker(f"flash-engine {name}")
 
@@ -63,16 +64,22 @@ class Engine:
         """Load a bundled model by its name, or a folder with config.json, safetensors and tokenizer.json.
 
         device: auto (Metal, else CUDA, else native), native, mlx or reference. context: tokens a session can
-        hold. threads: of the native backend; default: the machine's cores. Raises ModelError (no such model; a
-        file missing, damaged or altered; a wrong tensor), DeviceError, CapacityError (context beyond the model's
-        positions).
+        hold; default: what the memory plan finds room for, at most 4,096. threads: of the native backend; default:
+        the machine's cores. Raises ModelError (no such model; a file missing, damaged or altered; a wrong tensor),
+        DeviceError, CapacityError (context beyond the model's positions; more than the device's memory).
         """
         report = progress or (lambda stage, share: None)
         report("checking files", 0.0)
         device = backends.resolve(device)
         folder = bundled.locate(model)
         checkpoint = Checkpoint(folder)
-        capacity = _capacity(checkpoint.config, context)
+        draft_checkpoint = None if draft is None else _open_draft(draft, checkpoint.config)
+        plan = memory.plan(
+            memory.measure(checkpoint, device),
+            None if draft_checkpoint is None else memory.measure(draft_checkpoint, device),
+            working_set=working_set(device),
+            context=context,
+        )
         report("reading tokenizer", 0.3)
         tokenizer = Tokenizer.from_folder(bundled.tokenizer_folder(folder))
         if tokenizer.vocab_size > checkpoint.config.vocab_size:
@@ -81,12 +88,12 @@ class Engine:
                 f"{checkpoint.config.vocab_size}: they are not of the same model"
             )
         report("loading weights", 0.6)
-        backend = backends.load(device, checkpoint, capacity=capacity, threads=threads)
+        backend = backends.load(device, checkpoint, capacity=plan.context, threads=threads)
         draft_backend = None
-        if draft is not None:
+        if draft_checkpoint is not None:
             report("loading draft", 0.8)
-            draft_backend = _load_draft(draft, checkpoint.config, device, capacity, threads)
-        engine = cls(folder.name, folder, checkpoint.config, tokenizer, backend, draft_backend)
+            draft_backend = backends.load(device, draft_checkpoint, capacity=plan.context, threads=threads)
+        engine = cls(folder.name, folder, checkpoint.config, tokenizer, backend, draft_backend, plan)
         report("warming up", 0.9)
         engine.submit(engine._warm_up).result()
         report("ready", 1.0)
@@ -122,23 +129,11 @@ class Engine:
             session.sync([round_number] * min(16, self.backend.capacity))
 
 
-def _capacity(config: ModelConfig, context: int | None) -> int:
-    if context is None:
-        return min(DEFAULT_CONTEXT, config.max_positions)
-    if not 1 <= context <= config.max_positions:
-        raise CapacityError(
-            f"a context of {context} tokens is not possible: the model has {config.max_positions}"
-        )
-    return context
-
-
-def _load_draft(
-    draft: str | Path, main: ModelConfig, device: str, capacity: int, threads: int | None
-) -> Backend:
+def _open_draft(draft: str | Path, main: ModelConfig) -> Checkpoint:
     checkpoint = Checkpoint(bundled.locate(draft))
     if checkpoint.config.vocab_size != main.vocab_size:
         raise ModelError(
             f"{checkpoint.folder}: a draft with {checkpoint.config.vocab_size} tokens does not fit a model "
             f"with {main.vocab_size}: choose one with the same tokenizer"
         )
-    return backends.load(device, checkpoint, capacity=capacity, threads=threads)
+    return checkpoint

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -14,14 +13,12 @@ import typer
 from flash_lsp.cli.options import Device, JsonOutput, Model, Threads
 
 if TYPE_CHECKING:
-    from flash_engine import Engine
+    from flash_engine import Checkpoint, Engine
 
 _PROMPT_TOKENS = 512
 _DECODE_TOKENS = 64
 _SLOWEST_DECODE = 25.0
 """Tokens a second: a line of code has about ten, and a request is held for 400 ms at most."""
-_OVERHEAD_BYTES = 150_000_000
-"""Python, tokenizer, prompt caches and working buffers: measured on Linux, rounded up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ def doctor(
 
 def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     """Look at one thing after the other; what cannot be looked at after a failure is left out."""
-    from flash_engine import Engine, FlashError, ModelConfig, bundled
+    from flash_engine import Checkpoint, Engine, FlashError, ModelConfig, backends, bundled
 
     yield _processor()
     try:
@@ -78,7 +75,11 @@ def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     yield Check(
         "model", True, f"{folder.name}: {config.num_layers} layers of {config.hidden_size}, {verified}"
     )
-    yield _memory(folder, config.num_layers * config.num_kv_heads * config.head_dim)
+    try:
+        yield _memory(Checkpoint(folder), backends.resolve(device))
+    except FlashError as error:
+        yield Check("engine", False, f"device {device}", str(error))
+        return
     started = time.perf_counter()
     try:
         engine = Engine.load(model, device=device, threads=threads)
@@ -107,24 +108,17 @@ def _processor() -> Check:
     )
 
 
-def _memory(folder: Path, kv_width: int) -> Check:
-    """Plan: the weight files, an int8 KV cache of the default context, and what Python needs beside them."""
-    import psutil
+def _memory(checkpoint: Checkpoint, device: str) -> Check:
+    """The plan that loading follows."""
+    from flash_engine import CapacityError, memory
+    from flash_engine.devices import working_set
 
-    from flash_engine.engine import DEFAULT_CONTEXT
-
-    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    cache = 2 * kv_width * DEFAULT_CONTEXT
-    plan = weights + cache + _OVERHEAD_BYTES
-    available = psutil.virtual_memory().available
-    return Check(
-        "memory",
-        ok=plan <= available,
-        detail=f"{plan / 1e6:.0f} MB = weights {weights / 1e6:.0f} + KV cache of {DEFAULT_CONTEXT} tokens "
-        f"{cache / 1e6:.0f} + the rest {_OVERHEAD_BYTES / 1e6:.0f}; {available / 1e6:.0f} MB are available",
-        remedy="close other programs, or take a smaller model",
-        figures={"plan_mb": plan / 1e6, "available_mb": available / 1e6},
-    )
+    try:
+        plan = memory.plan(memory.measure(checkpoint, device), working_set=working_set(device))
+    except CapacityError as error:
+        problem, _, remedy = str(error).partition(": ")
+        return Check("memory", False, problem, f"{remedy}; or close other programs")
+    return Check("memory", True, str(plan), figures={**asdict(plan), "total": plan.total})
 
 
 def _prompt(engine: Engine) -> Check:
