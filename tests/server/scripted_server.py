@@ -32,6 +32,7 @@ SCRIPT = (
 class ScriptedEngine:
     name = "scripted"
     backend = SimpleNamespace(name="script")
+    plan = None
 
     def __init__(self) -> None:
         self._worker = Worker("scripted")
