@@ -7,19 +7,58 @@ from typing import ClassVar
 
 from cachetools import LRUCache
 
+from flash_lsp.filters.brackets import closes
+from flash_lsp.filters.candidate import Candidate, Silence
+from flash_lsp.filters.suffix import cut_repeated_suffix
+from flash_lsp.text import LINE_END
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cursor in one state of a document: all the text before it and all the text after it."""
+    """A cursor in one state of a document: all the text before it and all the text after it.
+
+    Lines end at `\\n`, whatever the document's line ends are: see `between`.
+    """
 
     prefix: str
     suffix: str
+    language: str = ""
+    """LSP language id."""
+
+    @classmethod
+    def between(cls, before: str, after: str, language: str) -> Place:
+        """The place between two texts of a document. Every line end becomes `\\n`, which is what the model writes and
+        what every editor takes, so that an Enter typed in a document with `\\r\\n` agrees with a suggested one."""
+        if "\r" in before or "\r" in after:
+            if before.endswith("\r") and after.startswith("\n"):
+                before = before[:-1]
+            before, after = LINE_END.sub("\n", before), LINE_END.sub("\n", after)
+        return cls(before, after, language)
 
     def typed_since(self, earlier: Place) -> str | None:
-        """What was typed at `earlier` to get here; None if anything else changed."""
-        if self.suffix != earlier.suffix or not self.prefix.startswith(earlier.prefix):
+        """What was typed at `earlier` to get here; None if anything else changed than that the editor closed by
+        itself, right of the cursor, brackets and quotes that were opened."""
+        if not (self.prefix.startswith(earlier.prefix) and self.suffix.endswith(earlier.suffix)):
             return None
-        return self.prefix[len(earlier.prefix) :]
+        typed = self.prefix[len(earlier.prefix) :]
+        closed = self.suffix[: len(self.suffix) - len(earlier.suffix)]
+        return typed if not closed or closes(self.language, typed, closed) else None
+
+    def rest_of(self, text: str, earlier: Place) -> str | None:
+        """What is left here of a `text` that was suggested at `earlier`, up to what the editor has closed by itself
+        since; None if something else was typed."""
+        typed = self.typed_since(earlier)
+        if typed is None or not text.startswith(typed):
+            return None
+        rest = text[len(typed) :]
+        if len(self.suffix) == len(earlier.suffix) or not rest:
+            return rest
+        cut = cut_repeated_suffix(Candidate(self.language, self.prefix, self.suffix, rest, 0.0))
+        return "" if isinstance(cut, Silence) else cut
+
+    def after(self, text: str) -> Place:
+        """The place behind `text`, were it inserted here."""
+        return Place(self.prefix + text, self.suffix, self.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +80,22 @@ class Answer:
         """What this answer says at `place`, its own or one that typing its characters has led to; else None."""
         if place == self.place:
             return self
-        typed = place.typed_since(self.place)
-        if not typed:
+        typed = len(place.prefix) - len(self.place.prefix)
+        rest = place.rest_of(self.text, self.place)
+        if rest:
+            return Answer(place, rest, self.complete)
+        if rest is not None and typed < len(self.text):
+            return Answer(place, "", self.complete, Silence.REPEATS_SUFFIX)
+        rest = place.rest_of(self.unsure, self.place)
+        if not rest:
             return None
-        if self.text.startswith(typed) and self.text != typed:
-            return Answer(place, self.text[len(typed) :], self.complete)
-        if not self.unsure.startswith(typed) or self.unsure == typed:
-            return None
-        rest = self.unsure[len(typed) :]
-        if len(typed) < self.CONFIRMING:
+        if typed < self.CONFIRMING:
             return Answer(place, "", self.complete, self.silence, rest)
         return Answer(place, rest, self.complete)
 
     def rest_at(self, place: Place) -> str | None:
         """What remains of the text at `place`, which typing has led to; None if the typing disagrees."""
-        typed = place.typed_since(self.place)
-        if typed is None or not self.text.startswith(typed):
-            return None
-        return self.text[len(typed) :]
+        return place.rest_of(self.text, self.place)
 
     def first_line_complete(self, rest: str) -> bool:
         """Whether the first line of `rest`, a remainder of the text, is known to its end."""

@@ -53,9 +53,7 @@ class Flight:
 
     def ready_at(self, place: Place) -> str:
         """The part of the unfinished text that can be shown at `place`: its complete lines, or else its whole words."""
-        typed = place.typed_since(self.place)
-        ready = ready_part(self.text)
-        return ready[len(typed) :] if typed is not None and ready.startswith(typed) else ""
+        return place.rest_of(ready_part(self.text), self.place) or ""
 
 
 def ready_part(text: str) -> str:

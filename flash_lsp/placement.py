@@ -10,8 +10,10 @@ MID_LINE = "mid-line"
 
 _REST_OF_LINE = re.compile(r"[^\r\n]*")
 _CLOSERS = re.compile(r"""[\s)\]}>"'`;,:]*""")
+_CLOSING = (")", "]", "}")
+_OPENED_LINE = re.compile(r"((?:\r\n?|\n)[ \t]*)(?:\r\n?|\n)[ \t]*")
 _OPENER = re.compile(r"(?:[:({\[]|=>|->|\b(?:then|do|else|begin))\s*$")
-_PAIRS = ("()", "[]", "{}", '""', "''", "``")
+PAIRS = ("()", "[]", "{}", '""', "''", "``")
 
 
 def line_limit(prefix: str, suffix: str, *, block: int) -> int:
@@ -32,7 +34,13 @@ def _last_line(prefix: str) -> str:
     return text[max(text.rfind("\n"), text.rfind("\r")) + 1 :]
 
 
-def cursor_after(edit: Edit) -> int:
-    """Where the cursor most likely stands after `edit`: behind the inserted text, or between the two halves of a
-    pair that the editor has closed by itself."""
-    return edit.end - 1 if edit.inserted in _PAIRS else edit.end
+def cursor_after(edit: Edit, text: str) -> int:
+    """Where the cursor most likely stands after `edit`, which led to `text`: behind the inserted text; between the
+    two halves of a pair that the editor has closed by itself; or on the blank line that it has made between two
+    brackets, the closing one on a line of its own."""
+    if edit.inserted in PAIRS:
+        return edit.end - 1
+    opened = _OPENED_LINE.fullmatch(edit.inserted)
+    if opened and text[edit.end : edit.end + 1] in _CLOSING:
+        return edit.start + opened.end(1)
+    return edit.end

@@ -133,7 +133,8 @@ async def completion(ls: FlashServer, params: types.CompletionParams) -> types.C
         return None
     document, encoding = session.document, ls.encoding
     offset = document.offset(params.position.line, params.position.character, encoding)
-    reply = await ls.ask(session, offset, offset)
+    # A menu keeps what it is given: it gets whole lines.
+    reply = await ls.ask(session, offset, offset, deadline_ms=ls.settings.hold_ms)
     return completion_list(document, offset, reply.text, encoding) if reply.text else None
 
 

@@ -14,7 +14,7 @@ from flash_lsp import filters
 from flash_lsp.answers import Answer, Answers, Place
 from flash_lsp.flight import Decoder, Flight, Job
 from flash_lsp.pending import Clock, Pending, Reply
-from flash_lsp.placement import MID_LINE, cursor_after, line_limit
+from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit
 from flash_lsp.settings import Settings
 from flash_lsp.text import Document, Edit
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 
 OUT_OF_TIME = "out-of-time"
+
+_AT_ONCE = 0.02
+"""Seconds within which no person types a second key: what closes a pair then is the editor's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class DocumentSession:
         self._target: Place | None = None
         self._pending: Pending | None = None
         self._follows_typing = False
+        self._cursor = -1
+        self._edited = -_AT_ONCE
 
     def attach(self, decoder: Decoder) -> None:
         """Give the session its decoder, once the model is loaded."""
@@ -76,8 +81,8 @@ class DocumentSession:
             return
         self._silence_pending("superseded")
         self._told = None
-        text, cursor = self.document.text, cursor_after(edits[-1])
-        place = self._target = Place(text[:cursor], text[cursor:])
+        cursor = self._follow(edits[-1])
+        place = self._target = self._place(cursor, cursor)
         if self._flight and not self._flight.agrees(place):
             self._land()
         typing = len(edits) == 1 and edits[0].inserted and self._follows_typing
@@ -85,20 +90,28 @@ class DocumentSession:
             self._fly(place)
 
     def request(
-        self, start: int, end: int, reply: Callable[[Reply], None], *, chosen: str = "", invoked: bool = False
+        self,
+        start: int,
+        end: int,
+        reply: Callable[[Reply], None],
+        *,
+        chosen: str = "",
+        invoked: bool = False,
+        deadline_ms: int | None = None,
     ) -> Callable[[], None]:
         """Ask for a suggestion at the cursor `end`; returns what withdraws the request.
 
         While the editor's completion menu is open, `chosen` is its selected entry, which would replace the text from
         `start` on; otherwise `start` equals `end`. `invoked`: the user asked for it, so it may stand inside a line.
+        deadline_ms: when an unfinished text is good enough for a reply, if not at the deadline of the settings.
         """
         self._silence_pending("superseded")
         self._told = None
-        text = self.document.text
-        place = Place(text[:start] + chosen, text[end:])
+        place = self._place(start, end, chosen)
         pending = self._pending = Pending(place, end, self.document.version, self._clock, reply)
         self._follows_typing = not invoked and not chosen
-        self._serve(pending, invoked=invoked)
+        deadline = self.settings.deadline_ms if deadline_ms is None else deadline_ms
+        self._serve(pending, deadline / 1000, invoked=invoked)
 
         def withdraw() -> None:
             if pending is self._pending:
@@ -116,7 +129,20 @@ class DocumentSession:
         self._silence_pending("closed")
         self._land()
 
-    def _serve(self, pending: Pending, *, invoked: bool) -> None:
+    def _place(self, start: int, end: int, between: str = "") -> Place:
+        text = self.document.text
+        return Place.between(text[:start] + between, text[end:], self.document.language_id)
+
+    def _follow(self, edit: Edit) -> int:
+        """Where the cursor most likely is after `edit`, the last one."""
+        text, now = self.document.text, self._clock.time()
+        by_editor = edit.start == self._cursor and now - self._edited < _AT_ONCE
+        if not (by_editor and edit.start and text[edit.start - 1 : edit.end] in PAIRS):
+            self._cursor = cursor_after(edit, text)
+        self._edited = now
+        return self._cursor
+
+    def _serve(self, pending: Pending, deadline: float, *, invoked: bool) -> None:
         forbidden = self._forbidden(pending.place)
         if forbidden and not (invoked and forbidden == MID_LINE):
             self._silence_pending(forbidden)
@@ -128,9 +154,8 @@ class DocumentSession:
             return
         kept = self._flight is not None and self._flight.agrees(pending.place)
         pending.source = "inflight" if kept else "model"
-        deadline, hold = self.settings.deadline_ms / 1000, self.settings.hold_ms / 1000
         pending.after(deadline, self._on_deadline)
-        pending.after(max(hold, deadline), self._on_hold_over)
+        pending.after(max(self.settings.hold_ms / 1000, deadline), self._on_hold_over)
         self._fly(pending.place)
 
     def _forbidden(self, place: Place) -> str | None:

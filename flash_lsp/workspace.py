@@ -91,7 +91,14 @@ class FlashServer(LanguageServer):
                 self._decoder.forget(uri)
 
     async def ask(
-        self, session: DocumentSession, start: int, end: int, *, chosen: str = "", invoked: bool = False
+        self,
+        session: DocumentSession,
+        start: int,
+        end: int,
+        *,
+        chosen: str = "",
+        invoked: bool = False,
+        deadline_ms: int | None = None,
     ) -> Reply:
         """The session's reply; see DocumentSession.request. Cancelling the task withdraws the request."""
         for other in self._sessions.values():
@@ -104,7 +111,9 @@ class FlashServer(LanguageServer):
             if not answered.done():
                 answered.set_result(reply)
 
-        withdraw = session.request(start, end, answer, chosen=chosen, invoked=invoked)
+        withdraw = session.request(
+            start, end, answer, chosen=chosen, invoked=invoked, deadline_ms=deadline_ms
+        )
         try:
             return await answered
         except asyncio.CancelledError:

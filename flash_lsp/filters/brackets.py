@@ -84,6 +84,16 @@ def reader_at_cursor(candidate: Candidate) -> BracketReader:
     return reader
 
 
+def closes(language: str, typed: str, closed: str) -> bool:
+    """Whether `closed` is, white space apart, what closes the innermost brackets and quotes left open by `typed`."""
+    reader = BracketReader(language)
+    reader.read_all(typed)
+    pairs = {opener: closer for closer, opener in _OPENER.items()}
+    expected = (reader.closer or "") + "".join(pairs[opener] for opener in reversed(reader.openers))
+    closers = "".join(closed.split())
+    return bool(closers) and expected.startswith(closers)
+
+
 def cut_unbalanced(candidate: Candidate) -> str | Silence:
     """Cut before the first closing bracket that closes nothing, if the brackets before the cursor are
     known."""

@@ -34,7 +34,9 @@ def test_line_limit(text: str, lines: int) -> None:
 
 
 def test_cursor_after() -> None:
-    assert cursor_after(Edit(3, 0, "x")) == 4
-    assert cursor_after(Edit(3, 2, "")) == 3
-    assert cursor_after(Edit(3, 0, "\n    ")) == 8
-    assert cursor_after(Edit(3, 0, "()")) == 4
+    assert cursor_after(Edit(3, 0, "x"), "a b x") == 4
+    assert cursor_after(Edit(3, 2, ""), "a b") == 3
+    assert cursor_after(Edit(3, 0, "\n    "), "a b\n    ") == 8
+    assert cursor_after(Edit(3, 0, "()"), "a b()") == 4
+    assert cursor_after(Edit(3, 0, "\r\n  \r\n"), "a {\r\n  \r\n}") == 7
+    assert cursor_after(Edit(3, 0, "\n  \n"), "a {\n  \nb") == 7

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.fakes import Editor
+from tests.server.fakes import Asked, Editor
 
 
 def test_a_finished_decode_answers_before_the_deadline() -> None:
@@ -374,3 +374,97 @@ def test_another_document_gets_the_model() -> None:
     assert asked.reply.text
     editor.session.relax()
     assert not editor.decoder.running
+
+
+def test_typing_through_a_line_end_of_a_document_with_carriage_returns() -> None:
+    editor = Editor("def f():\r\n    ")
+    editor.ask()
+    assert editor.decoder.last.job.place.prefix == "def f():\n    "
+    editor.decoder.last.end("a = 1\n    return a", "block")
+    editor.type("a = 1")
+    editor.edit(editor.cursor, 0, "\r\n    ")
+    assert (editor.ask().reply.text, editor.ask().reply.source) == ("return a", "shown")
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_a_bracket_that_the_editor_closes_keeps_the_suggestion() -> None:
+    editor = Editor("x = \ny")
+    editor.cursor = 4
+    editor.ask()
+    editor.decoder.last.end("compute(a[0], b) + 1")
+    editor.type("compute")
+    editor.edit(editor.cursor, 0, "()")
+    editor.cursor -= 1
+    assert editor.ask().reply.text == "a[0], b"
+    editor.type("a")
+    editor.edit(editor.cursor, 0, "[]")
+    editor.cursor -= 1
+    assert editor.ask().reply.text == "0"
+    editor.type("0")
+    editor.edit(editor.cursor, 1, "]")  # typed over the bracket that was closed
+    assert editor.ask().reply.text == ", b"
+    editor.type(", b")
+    editor.edit(editor.cursor, 1, ")")
+    assert editor.ask().reply.text == " + 1"
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_a_quote_that_the_editor_closes_keeps_the_suggestion() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end('open("it\'s (a)", mode)')
+    editor.type("open")
+    editor.edit(editor.cursor, 0, '("")')
+    editor.cursor -= 2
+    assert editor.ask().reply.text == "it's (a)"
+
+
+def test_a_brace_that_the_editor_closes_below_keeps_the_block() -> None:
+    editor = Editor("function f() ", language="javascript")
+    editor.ask()
+    editor.decoder.last.end("{\n    return 1;\n}", "block")
+    editor.edit(editor.cursor, 0, "{}")
+    editor.cursor -= 1
+    editor.edit(editor.cursor, 0, "\n    \n")
+    editor.cursor -= 1
+    assert editor.ask().reply.text == "return 1;"
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_decode_ahead_stands_before_a_bracket_closed_in_a_second_edit() -> None:
+    editor = Editor("x = f")
+    editor.ask()
+    editor.decoder.last.end(" + 1")
+    editor.type("(")
+    editor.edit(6, 0, ")")
+    assert [decode.job.place.prefix for decode in editor.decoder.running] == ["x = f("]
+    editor.clock.advance(0.1)
+    editor.type(")")
+    assert editor.decoder.last.job.place.prefix == "x = f())", "typed by the user"
+
+
+def test_a_request_behind_a_text_typed_in_one_edit() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("compute(a)")
+    editor.edit(4, 0, "comp")
+    assert editor.ask().reply.text == "ute(a)"
+    editor.cursor = 4
+    assert editor.ask().reply.silence == "mid-line", "behind the cursor stands what was typed"
+
+
+def test_a_patient_request_gets_the_whole_line() -> None:
+    editor = Editor("x = ")
+    asked = Asked()
+    editor.session.request(4, 4, asked.replies.append, deadline_ms=400)
+    editor.decoder.last.say("foo(a, ")
+    editor.clock.advance(0.2)
+    assert not asked.replies
+    editor.decoder.last.end("foo(a, b)")
+    assert asked.reply.text == "foo(a, b)"
+    asked = Asked()
+    editor.type("q")
+    editor.session.request(5, 5, asked.replies.append, deadline_ms=400)
+    editor.decoder.last.say("uick(a, ")
+    editor.clock.advance(0.4)
+    assert asked.reply.text == "uick(a,"
