@@ -28,11 +28,11 @@ FUNCTION = "\n".join(
     line
     for number in range(8)
     for line in (
-        f"def f{number}(a, b):",
-        "  # größe 🎈",
+        f"def f{number}(a):",
+        "  # ö 🎈",
         f"  c = a + {number}",
-        "  if c > b:",
-        "    return c",
+        "  if c:",
+        "    return",
     )
 )
 
@@ -42,6 +42,7 @@ class Emacs:
 
     def __init__(self, terminal: Terminal, folder: Path) -> None:
         self.terminal = terminal
+        self.folder = folder
         self._socket = folder / "server"
 
     def evaluate(self, form: str) -> Any:
@@ -121,16 +122,59 @@ def test_positions_are_in_utf_32(emacs: Emacs) -> None:
     assert emacs.evaluate(f"(lsp-get {capabilities} :positionEncoding)") == "utf-32"
 
 
-def test_behind_characters_outside_the_basic_plane(emacs: Emacs) -> None:
-    line = 'grün = "🎈🎈"; from collections import defaul'
+BEFORE_TYPED = {
+    "behind characters outside the basic plane": 'grün = "🎈🎈"; from collections import',
+    "ASCII": "from collections import",
+    "below another line": "import sys\nfrom collections import",
+}
+
+
+@pytest.mark.parametrize("line", BEFORE_TYPED.values(), ids=BEFORE_TYPED)
+@pytest.mark.parametrize("key", ["Tab", "M-Right"])
+def test_what_is_typed_at_once_stands_before_what_is_accepted(emacs: Emacs, line: str, key: str) -> None:
     emacs.fill(line)
-    emacs.terminal.type("t")
+    emacs.terminal.type(" default")
     ghost = wait_for(emacs.ghost)
-    emacs.terminal.settled()
-    emacs.terminal.keys("Tab")
-    wait_for(emacs.accepted)
-    wait_for(lambda: emacs.text == line + "t" + ghost)
+    emacs.terminal.keys(key)
+    (accepted,) = wait_for(emacs.accepted)
+    wait_for(lambda: emacs.text == f"{line} default{accepted}")
+    assert accepted == ghost.split("\n")[0]
     assert emacs.evaluate("(= (point) (point-max))") is True
+
+
+def test_a_suggestion_is_typed_through(emacs: Emacs) -> None:
+    line = 'grün = "🎈🎈"; from collections import d'
+    emacs.fill(line)
+    emacs.terminal.type("e")
+    ghost = wait_for(emacs.ghost)
+    typed = ghost[:5]
+    emacs.terminal.type(typed)
+    wait_for(lambda: emacs.ghost() == ghost[5:])
+    emacs.terminal.keys("Tab")
+    wait_for(lambda: emacs.text == f"{line}e{ghost}")
+
+
+def test_lines_that_end_in_crlf(emacs: Emacs) -> None:
+    emacs.evaluate("(progn (set-buffer-file-coding-system 'utf-8-dos t) t)")
+    emacs.fill("größe = 1\nfrom collections import")
+    emacs.terminal.type(" default")
+    ghost = wait_for(emacs.ghost)
+    emacs.terminal.keys("Tab", "C-x", "C-s")
+    file = emacs.folder / "demo.py"
+    saved = f"größe = 1\r\nfrom collections import default{ghost}\r\n"
+    wait_for(lambda: file.read_bytes().decode() == saved)
+    emacs.evaluate("(progn (set-buffer-file-coding-system 'utf-8-unix t) t)")
+
+
+def test_a_change_from_elsewhere_drops_the_ghost_text(emacs: Emacs) -> None:
+    emacs.fill("from collections import")
+    emacs.terminal.type(" default")
+    wait_for(emacs.ghost)
+    form = '(progn (save-excursion (goto-char (point-min)) (insert "import sys\n")) t)'
+    wait_for(lambda: emacs.evaluate(form))
+    wait_for(lambda: emacs.ghost() is None)
+    emacs.terminal.type("d")
+    wait_for(lambda: emacs.text == "import sys\nfrom collections import defaultd")
 
 
 def test_a_word_is_accepted(emacs: Emacs) -> None:
