@@ -22,7 +22,7 @@ inline __m256i splat_word(const void* p) {
 
 // Eight rows: bytes `w` of each 64.
 template <int Group, int T>
-inline void weight_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
+inline void nibble_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
   const __m256i nibble = _mm256_set1_epi8(15);
   const __m256i ones = _mm256_set1_epi16(1);
   for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
@@ -46,11 +46,50 @@ inline void weight_dots_half(const std::uint8_t* w, const std::int8_t* x, std::p
 }
 
 template <int Group, int T>
-inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+inline void nibble_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
   __m256i half[T];
-  weight_dots_half<Group, T>(w, x, stride, half);
+  nibble_dots_half<Group, T>(w, x, stride, half);
   for (int t = 0; t < T; ++t) out[t].lo = half[t];
-  weight_dots_half<Group, T>(w + 32, x, stride, half);
+  nibble_dots_half<Group, T>(w + 32, x, stride, half);
+  for (int t = 0; t < T; ++t) out[t].hi = half[t];
+}
+
+// Eight rows. The two nibbles of a byte one by one: products of whole bytes would not fit 16 bits.
+template <int Group, int T>
+inline void byte_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i sixteens = _mm256_set1_epi16(16);
+  for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
+  for (int part = 0; part < Group / 4; part += 8) {
+    __m256i low_words[T];
+    __m256i high_words[T];
+    for (int t = 0; t < T; ++t) low_words[t] = high_words[t] = _mm256_setzero_si256();
+#pragma GCC unroll 8
+    for (int p = part; p < part + 8; ++p) {
+      const __m256i both = load_bytes(w + 64 * p);
+      const __m256i low = _mm256_and_si256(both, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const __m256i word = splat_word(x + t * stride + 4 * p);
+        low_words[t] = _mm256_add_epi16(low_words[t], _mm256_maddubs_epi16(low, word));
+        high_words[t] = _mm256_add_epi16(high_words[t], _mm256_maddubs_epi16(high, word));
+      }
+    }
+    for (int t = 0; t < T; ++t) {
+      out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(low_words[t], ones));
+      out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(high_words[t], sixteens));
+    }
+  }
+}
+
+template <int Group, int T>
+inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+  __m256i half[T];
+  byte_dots_half<Group, T>(w, x, stride, half);
+  for (int t = 0; t < T; ++t) out[t].lo = half[t];
+  byte_dots_half<Group, T>(w + 32, x, stride, half);
   for (int t = 0; t < T; ++t) out[t].hi = half[t];
 }
 

@@ -13,7 +13,7 @@ constexpr int kValueLanes = 16;  // values that value_dots computes at a time
 
 // out[t] lane i = sum over one group of row i's nibbles times token t's quants.
 template <int Group, int T>
-inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+inline void nibble_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
   for (int t = 0; t < T; ++t)
     for (int row = 0; row < 16; ++row) {
       std::int32_t dot = 0;
@@ -22,6 +22,17 @@ inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdif
           const int byte = w[64 * p + 4 * row + j];
           dot += (byte & 15) * x[t * stride + 8 * p + j] + (byte >> 4) * x[t * stride + 8 * p + 4 + j];
         }
+      out[t].v[row] = dot;
+    }
+}
+
+// The same of bytes, 0 to 255.
+template <int Group, int T>
+inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+  for (int t = 0; t < T; ++t)
+    for (int row = 0; row < 16; ++row) {
+      std::int32_t dot = 0;
+      for (int k = 0; k < Group; ++k) dot += w[k / 4 * 64 + 4 * row + k % 4] * x[t * stride + k];
       out[t].v[row] = dot;
     }
 }

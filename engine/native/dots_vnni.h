@@ -13,7 +13,7 @@ constexpr int kPartBytes = 64 / kParts;
 
 // Few accumulators are doubled: the instruction takes five cycles, and two start in each.
 template <int Group, int T>
-inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+inline void nibble_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
   constexpr int kHigh = T * kParts <= 6 ? 1 : 0;
   Bytes acc[T][kParts][kHigh + 1];
 #pragma GCC unroll 16
@@ -43,6 +43,30 @@ inline void weight_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdif
 #pragma GCC unroll 16
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < kParts; ++p) part(out[t], p) = kHigh ? add_words(acc[t][p][0], acc[t][p][1]) : acc[t][p][0];
+}
+
+template <int Group, int T>
+inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+  constexpr int kChains = T * kParts <= 6 ? 2 : 1;
+  Bytes acc[T][kParts][kChains];
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t)
+    for (int p = 0; p < kParts; ++p)
+      for (Bytes& chain : acc[t][p]) chain = zero_bytes();
+#pragma GCC unroll 16
+  for (int i = 0; i < Group / 4; ++i) {
+    Bytes bytes[kParts];
+    for (int p = 0; p < kParts; ++p) bytes[p] = load_bytes(w + 64 * i + kPartBytes * p);
+#pragma GCC unroll 16
+    for (int t = 0; t < T; ++t) {
+      const Word word = word_at(x + t * stride + 4 * i);
+      for (int p = 0; p < kParts; ++p) acc[t][p][i % kChains] = dot(acc[t][p][i % kChains], bytes[p], word);
+    }
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < T; ++t)
+    for (int p = 0; p < kParts; ++p)
+      part(out[t], p) = kChains == 2 ? add_words(acc[t][p][0], acc[t][p][kChains - 1]) : acc[t][p][0];
 }
 
 // Keys are stored with 128 added: start from -128 times the sum of the query.

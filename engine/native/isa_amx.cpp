@@ -19,7 +19,7 @@ struct alignas(64) TileConfig {
   std::uint8_t rows[16] = {};
 };
 
-// Tiles 0, 1: sums [tokens][rows of the matrix]; 2, 3: quants [tokens][group]; 4, 5: nibbles [group / 4][rows][4].
+// Tiles 0, 1: sums [tokens][rows of the matrix]; 2, 3: quants [tokens][group]; 4, 5: weights [group / 4][rows][4].
 template <int Group>
 inline void configure_tiles() {
   TileConfig config;
@@ -46,6 +46,12 @@ inline void unpack_block(const PackedMatrix& w, const std::uint8_t* block, std::
   asm volatile("" ::: "memory");  // GCC 12 does not know that a tile load reads memory
 }
 
+// The bytes of a block's groups, `step` apart.
+struct TileOperand {
+  const std::uint8_t* bytes;
+  std::ptrdiff_t step;
+};
+
 inline void add_group(const std::int32_t (&sums)[kTileTokens][16], const std::uint8_t* scales, int g, Activations x,
                       F (&acc)[kTileTokens]) {
   const F scale = load_half(scales);
@@ -60,23 +66,23 @@ inline void add_group(const std::int32_t (&sums)[kTileTokens][16], const std::ui
 
 // Up to 16 tokens; what is computed for the rows of x behind them is dropped.
 template <class Start, int Group>
-inline void tile_tokens(const PackedMatrix& w, const std::uint8_t* block, const std::uint8_t* bytes, const float* bias,
+inline void tile_tokens(const PackedMatrix& w, const std::uint8_t* block, TileOperand operand, const float* bias,
                         Activations x, int tokens, float* out, std::ptrdiff_t stride) {
   alignas(64) std::int32_t sums[2][kTileTokens][16];
   F acc[kTileTokens];
   for (int t = 0; t < kTileTokens; ++t) acc[t] = t < tokens ? Start::start(bias, out + t * stride) : splat(0.0f);
-  const std::uint8_t* scales = block + Group * 8;
+  const std::uint8_t* scales = block + w.value_bytes();
   const int groups = w.k / Group;
   int g = 0;
   for (; g + 2 <= groups; g += 2) {
     TILE_ZERO(0);
     TILE_LOAD(2, x.quants + g * Group, x.k);
-    TILE_LOAD(4, bytes + g * Group * 16, 64);
+    TILE_LOAD(4, operand.bytes + g * operand.step, 64);
     TILE_DOT(0, 2, 4);
     TILE_STORE(0, sums[0], 64);
     TILE_ZERO(1);
     TILE_LOAD(3, x.quants + (g + 1) * Group, x.k);
-    TILE_LOAD(5, bytes + (g + 1) * Group * 16, 64);
+    TILE_LOAD(5, operand.bytes + (g + 1) * operand.step, 64);
     TILE_DOT(1, 3, 5);
     TILE_STORE(1, sums[1], 64);
     add_group(sums[0], scales + g * w.group_bytes(), g, x, acc);
@@ -85,7 +91,7 @@ inline void tile_tokens(const PackedMatrix& w, const std::uint8_t* block, const 
   if (g < groups) {
     TILE_ZERO(0);
     TILE_LOAD(2, x.quants + g * Group, x.k);
-    TILE_LOAD(4, bytes + g * Group * 16, 64);
+    TILE_LOAD(4, operand.bytes + g * operand.step, 64);
     TILE_DOT(0, 2, 4);
     TILE_STORE(0, sums[0], 64);
     add_group(sums[0], scales + g * w.group_bytes(), g, x, acc);
@@ -93,16 +99,21 @@ inline void tile_tokens(const PackedMatrix& w, const std::uint8_t* block, const 
   for (int t = 0; t < tokens; ++t) store(out + t * stride, acc[t]);
 }
 
+// Bytes are an operand as they lie; nibbles are unpacked first.
 template <class Start, int Group>
 inline void tile_groups(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
                         float* out, std::ptrdiff_t stride) {
-  alignas(64) static thread_local std::uint8_t bytes[kMostColumns * 16];
+  alignas(64) static thread_local std::uint8_t unpacked[kMostColumns * 16];
   configure_tiles<Group>();
   for (int b = first; b < last; ++b) {
-    unpack_block<Group>(w, w.block(b), bytes);
+    TileOperand operand{w.block(b), w.group_bytes()};
+    if (w.bits == Bits::k4) {
+      unpack_block<Group>(w, w.block(b), unpacked);
+      operand = {unpacked, Group * 16};
+    }
     for (int t = 0; t < tokens; t += kTileTokens) {
       const int count = tokens - t < kTileTokens ? tokens - t : kTileTokens;
-      tile_tokens<Start, Group>(w, w.block(b), bytes, bias + 16 * b, x.from(t), count, out + 16 * b + t * stride,
+      tile_tokens<Start, Group>(w, w.block(b), operand, bias + 16 * b, x.from(t), count, out + 16 * b + t * stride,
                                 stride);
     }
   }
@@ -112,7 +123,7 @@ inline void tile_groups(const PackedMatrix& w, int first, int last, const float*
 template <class Start>
 inline void tile_matmul(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
                         float* out, std::ptrdiff_t stride) {
-  if (tokens < kFewTokens || w.k > kMostColumns)
+  if (tokens < kFewTokens || w.k > kMostColumns || w.bits == Bits::k16)
     matmul<Start>(w, first, last, bias, x, tokens, out, stride);
   else if (w.group == 64)
     tile_groups<Start, 64>(w, first, last, bias, x, tokens, out, stride);

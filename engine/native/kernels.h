@@ -11,17 +11,26 @@
 namespace flash {
 
 constexpr int kLanes = 16;            // rows of a weight block, positions of a key block, floats handled together
+constexpr int kMostHeadDim = 256;
 constexpr int kAttentionBlock = 256;  // positions that attention reduces at a time, at absolute multiples
 
-// int4 matrix, packed by Matrix: blocks of 16 rows; in a block, groups along k; a group is `group / 8` times 64 bytes
-// (byte 4 * row + j: low nibble k = 8 i + j, high nibble k = 8 i + 4 + j), 16 scales and 16 biases (IEEE half).
+// Bits of a value: 4 and 8 are affine integers, 16 is an IEEE half as it is.
+enum class Bits : int { k4 = 4, k8 = 8, k16 = 16 };
+
+// A matrix, packed by Matrix: blocks of 16 rows; in a block, groups along k. The values of a group, 64 bytes a line:
+//   4 bits   line i, byte 4 * row + j: low nibble k = 8 i + j, high nibble k = 8 i + 4 + j
+//   8 bits   line i, byte 4 * row + j: k = 4 i + j
+//   16 bits  half-line k: the 16 rows
+// Behind integers lie the group's 16 scales and 16 biases (IEEE half): value = scale * integer + bias.
 struct PackedMatrix {
   const std::uint8_t* data;
   int k;
   int group;
+  Bits bits;
 
   int groups() const { return k / group; }
-  int group_bytes() const { return group * kLanes / 2 + 4 * kLanes; }
+  int value_bytes() const { return group * kLanes * static_cast<int>(bits) / 8; }  // of a group
+  int group_bytes() const { return value_bytes() + (bits == Bits::k16 ? 0 : 4 * kLanes); }
   const std::uint8_t* block(int index) const {
     return data + static_cast<std::int64_t>(index) * groups() * group_bytes();
   }
@@ -89,6 +98,8 @@ struct Kernels {
   void (*matmul_onto)(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
                       float* out, std::ptrdiff_t stride);
 
+  // RMSNorm(head) * weight of one head's `dim` values.
+  void (*norm_head)(const float* head, const float* weight, float epsilon, int dim, float* out);
   // Rotary embedding of one head (halves paired; Su et al. 2021), then int8 with one scale for the head.
   void (*store_query)(const float* head, const float* cosine, const float* sine, int dim, std::int8_t* quants,
                       float* scale, std::int32_t* sum);

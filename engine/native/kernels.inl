@@ -9,6 +9,7 @@
 namespace {
 
 using flash::Activations;
+using flash::Bits;
 using flash::KvBlock;
 using flash::PackedMatrix;
 
@@ -65,13 +66,23 @@ inline void quantize(const float* x, Activations out) {
   for (int g = 0; g < out.groups(); ++g) quantize_group(x + g * out.group, g, out);
 }
 
-inline void rms_norm(const float* x, const float* weight, float epsilon, Activations out) {
+// One over the root of the mean square of n values.
+inline F inverse_magnitude(const float* x, int n, float epsilon) {
   F squares = splat(0.0f);
-  for (int i = 0; i < out.k; i += 16) {
+  for (int i = 0; i < n; i += 16) {
     const F v = load(x + i);
     squares = fma(v, v, squares);
   }
-  const F inverse = splat(1.0f / std::sqrt(sum(squares) / static_cast<float>(out.k) + epsilon));
+  return splat(1.0f / std::sqrt(sum(squares) / static_cast<float>(n) + epsilon));
+}
+
+inline void norm_head(const float* head, const float* weight, float epsilon, int dim, float* out) {
+  const F inverse = inverse_magnitude(head, dim, epsilon);
+  for (int i = 0; i < dim; i += 16) store(out + i, mul(mul(load(head + i), inverse), load(weight + i)));
+}
+
+inline void rms_norm(const float* x, const float* weight, float epsilon, Activations out) {
+  const F inverse = inverse_magnitude(x, out.k, epsilon);
   for (int g = 0; g < out.groups(); ++g) {
     float values[64];
     for (int i = 0; i < out.group; i += 16) {
@@ -105,59 +116,122 @@ struct Onto {
   static F start(const float* bias, const float* out) { return add(load(out), load(bias)); }
 };
 
-template <class Start, int Group, int T>
-inline void matmul_tile(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, float* out,
-                        std::ptrdiff_t stride) {
-  const int groups = w.k / Group;
-  constexpr int kNibbleBytes = Group * 8;
-  F acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
-  for (int g = 0; g < groups; ++g, block += kNibbleBytes + 64) {
-    for (int i = 0; i < kNibbleBytes + 64; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
-    I dots[T];
-    weight_dots<Group, T>(block, x.quants + g * Group, w.k, dots);
-    const F scale = load_half(block + kNibbleBytes);
-    const F offset = load_half(block + kNibbleBytes + 32);
-    for (int t = 0; t < T; ++t) {
-      const int at = t * groups + g;
-      acc[t] = fma(splat(x.sums[at]), offset, acc[t]);
-      acc[t] = fma(mul(splat(x.scales[at]), to_float(dots[t])), scale, acc[t]);
-    }
+// How the values of a group are stored (kernels.h), and their products with the quants of T tokens.
+template <int Group>
+struct Nibbles {
+  static constexpr int kGroup = Group;
+  static constexpr int kValueBytes = Group * 8;
+  template <int T>
+  static void dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+    nibble_dots<Group, T>(w, x, stride, out);
   }
-  for (int t = 0; t < T; ++t) store(out + t * stride, acc[t]);
-}
+};
+template <int Group>
+struct Octets {
+  static constexpr int kGroup = Group;
+  static constexpr int kValueBytes = Group * 16;
+  template <int T>
+  static void dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
+    byte_dots<Group, T>(w, x, stride, out);
+  }
+};
+
+// 16 rows times T tokens.
+template <class Start, class Layout>
+struct IntegerTile {
+  static constexpr int kTokens = kTokenTile;
+
+  template <int T>
+  static void run(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, float* out,
+                  std::ptrdiff_t stride) {
+    constexpr int kGroup = Layout::kGroup;
+    constexpr int kValueBytes = Layout::kValueBytes;
+    const int groups = w.k / kGroup;
+    F acc[T];
+    for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
+    for (int g = 0; g < groups; ++g, block += kValueBytes + 64) {
+      for (int i = 0; i < kValueBytes + 64; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
+      I dots[T];
+      Layout::template dots<T>(block, x.quants + g * kGroup, w.k, dots);
+      const F scale = load_half(block + kValueBytes);
+      const F offset = load_half(block + kValueBytes + 32);
+      for (int t = 0; t < T; ++t) {
+        const int at = t * groups + g;
+        acc[t] = fma(splat(x.sums[at]), offset, acc[t]);
+        acc[t] = fma(mul(splat(x.scales[at]), to_float(dots[t])), scale, acc[t]);
+      }
+    }
+    for (int t = 0; t < T; ++t) store(out + t * stride, acc[t]);
+  }
+};
+
+// The same for 16-bit weights, in floats: two sums a group, of its even and odd columns.
+template <class Start>
+struct HalfTile {
+  static constexpr int kTokens = 4;
+
+  template <int T>
+  static void run(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, float* out,
+                  std::ptrdiff_t stride) {
+    F acc[T];
+    for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
+    for (int g = 0; g < w.groups(); ++g) {
+      F even[T];
+      F odd[T];
+      for (int t = 0; t < T; ++t) even[t] = odd[t] = splat(0.0f);
+      const std::int8_t* quants = x.quants + g * w.group;
+      for (int i = 0; i < w.group; i += 2, block += 64) {
+        const F left = load_half(block);
+        const F right = load_half(block + 32);
+        for (int t = 0; t < T; ++t) {
+          even[t] = fma(left, splat(quants[t * w.k + i]), even[t]);
+          odd[t] = fma(right, splat(quants[t * w.k + i + 1]), odd[t]);
+        }
+      }
+      for (int t = 0; t < T; ++t) acc[t] = fma(splat(x.scales[t * w.groups() + g]), add(even[t], odd[t]), acc[t]);
+    }
+    for (int t = 0; t < T; ++t) store(out + t * stride, acc[t]);
+  }
+};
 
 // The last `tokens` of at most T.
-template <class Start, int Group, int T>
+template <class Tile, int T>
 inline void matmul_rest(const PackedMatrix& w, const std::uint8_t* block, const float* bias, Activations x, int tokens,
                         float* out, std::ptrdiff_t stride) {
-  if (tokens == T) return matmul_tile<Start, Group, T>(w, block, bias, x, out, stride);
-  if constexpr (T > 1) matmul_rest<Start, Group, T - 1>(w, block, bias, x, tokens, out, stride);
+  if (tokens == T) return Tile::template run<T>(w, block, bias, x, out, stride);
+  if constexpr (T > 1) matmul_rest<Tile, T - 1>(w, block, bias, x, tokens, out, stride);
 }
 
-template <class Start, int Group>
-inline void matmul_groups(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
-                          float* out, std::ptrdiff_t stride) {
+template <class Tile>
+inline void matmul_tiles(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens,
+                         float* out, std::ptrdiff_t stride) {
   for (int b = first; b < last; ++b) {
     const std::uint8_t* block = w.block(b);
     float* rows = out + 16 * b;
     int t = 0;
-    for (; t + kTokenTile <= tokens; t += kTokenTile, rows += kTokenTile * stride)
-      matmul_tile<Start, Group, kTokenTile>(w, block, bias + 16 * b, x.from(t), rows, stride);
-    matmul_rest<Start, Group, kTokenTile - 1>(w, block, bias + 16 * b, x.from(t), tokens - t, rows, stride);
+    for (; t + Tile::kTokens <= tokens; t += Tile::kTokens, rows += Tile::kTokens * stride)
+      Tile::template run<Tile::kTokens>(w, block, bias + 16 * b, x.from(t), rows, stride);
+    matmul_rest<Tile, Tile::kTokens - 1>(w, block, bias + 16 * b, x.from(t), tokens - t, rows, stride);
   }
 }
 
 template <class Start>
 inline void matmul(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens, float* out,
                    std::ptrdiff_t stride) {
-  if (w.group == 64)
-    matmul_groups<Start, 64>(w, first, last, bias, x, tokens, out, stride);
+  const auto run = [&](auto tile) {
+    matmul_tiles<decltype(tile)>(w, first, last, bias, x, tokens, out, stride);
+  };
+  if (w.bits == Bits::k16)
+    run(HalfTile<Start>());
+  else if (w.bits == Bits::k8 && w.group == 64)
+    run(IntegerTile<Start, Octets<64>>());
+  else if (w.bits == Bits::k8)
+    run(IntegerTile<Start, Octets<32>>());
+  else if (w.group == 64)
+    run(IntegerTile<Start, Nibbles<64>>());
   else
-    matmul_groups<Start, 32>(w, first, last, bias, x, tokens, out, stride);
+    run(IntegerTile<Start, Nibbles<32>>());
 }
-
-constexpr int kMaxHeadDim = 256;
 
 inline void rotate(const float* head, const float* cosine, const float* sine, int dim, float* out) {
   const int half = dim / 2;
@@ -173,15 +247,15 @@ inline void rotate(const float* head, const float* cosine, const float* sine, in
 
 inline void store_query(const float* head, const float* cosine, const float* sine, int dim, std::int8_t* quants,
                         float* scale, std::int32_t* total) {
-  float rotated[kMaxHeadDim];
+  float rotated[flash::kMostHeadDim];
   rotate(head, cosine, sine, dim, rotated);
   *total = quantize_span(rotated, dim, quants, scale);
   *scale /= std::sqrt(static_cast<float>(dim));
 }
 
 inline void store_key(const float* head, const float* cosine, const float* sine, int dim, KvBlock block, int slot) {
-  float rotated[kMaxHeadDim];
-  std::int8_t quants[kMaxHeadDim];
+  float rotated[flash::kMostHeadDim];
+  std::int8_t quants[flash::kMostHeadDim];
   rotate(head, cosine, sine, dim, rotated);
   quantize_span(rotated, dim, quants, block.key_scales + slot);
   std::uint8_t* keys = block.keys + slot / 16 * 16 * dim + slot % 16 * 4;
@@ -189,10 +263,17 @@ inline void store_key(const float* head, const float* cosine, const float* sine,
 }
 
 inline void store_value(const float* head, int dim, KvBlock block, int slot) {
-  std::int8_t quants[kMaxHeadDim];
+  std::int8_t quants[flash::kMostHeadDim];
   quantize_span(head, dim, quants, block.value_scales + slot);
   std::int8_t* values = block.values + slot / 4 * 4 * dim + slot % 4;
   for (int d = 0; d < dim; ++d) values[4 * d] = quants[d];
+}
+
+// The value of column i of a group, in lane `lane`, as an integer.
+inline int integer_at(const PackedMatrix& w, const std::uint8_t* group, int lane, int i) {
+  if (w.bits == Bits::k8) return group[i / 4 * 64 + 4 * lane + i % 4];
+  const int byte = group[i / 8 * 64 + 4 * lane + i % 4];
+  return i % 8 < 4 ? byte & 15 : byte >> 4;
 }
 
 inline void dequantize_row(const PackedMatrix& w, int row, float* out) {
@@ -201,14 +282,17 @@ inline void dequantize_row(const PackedMatrix& w, int row, float* out) {
   for (int g = 0; g < w.groups(); ++g, group += w.group_bytes(), out += w.group) {
     float scales[16];
     float biases[16];
-    store(scales, load_half(group + w.group * 8));
-    store(biases, load_half(group + w.group * 8 + 32));
-    for (int p = 0; p < w.group / 8; ++p)
-      for (int j = 0; j < 4; ++j) {
-        const int byte = group[64 * p + 4 * lane + j];
-        out[8 * p + j] = std::fma(scales[lane], static_cast<float>(byte & 15), biases[lane]);
-        out[8 * p + 4 + j] = std::fma(scales[lane], static_cast<float>(byte >> 4), biases[lane]);
+    if (w.bits == Bits::k16) {
+      for (int i = 0; i < w.group; ++i) {
+        store(scales, load_half(group + 32 * i));
+        out[i] = scales[lane];
       }
+      continue;
+    }
+    store(scales, load_half(group + w.value_bytes()));
+    store(biases, load_half(group + w.value_bytes() + 32));
+    for (int i = 0; i < w.group; ++i)
+      out[i] = std::fma(scales[lane], static_cast<float>(integer_at(w, group, lane, i)), biases[lane]);
   }
 }
 

@@ -37,7 +37,7 @@ double read_bandwidth(std::size_t bytes, int threads) {
   std::atomic<std::uint64_t> total{0};
   Pool pool(threads);
   const double seconds = fastest([&] {
-    pool.run([&](Crew crew) {
+    pool.run(nullptr, [&](Crew crew) {
       crew.share(kParts, 4, [&](int first, int last) {
         std::uint64_t sums[32] = {};  // independent, so that only memory limits
         for (std::size_t i = words * first / kParts; i + 32 <= words * last / kParts; i += 32)
@@ -55,7 +55,7 @@ double product_rate(const Kernels& kernels, int threads) {
   std::atomic<std::int64_t> done{0};
   Pool pool(threads);
   const double seconds = fastest([&] {
-    pool.run([&](Crew crew) {
+    pool.run(nullptr, [&](Crew crew) {
       crew.share(kBursts * crew.threads(), 1, [&](int, int) { done += kernels.product_burst(kRounds); });
     });
   });

@@ -50,7 +50,10 @@ std::shared_ptr<std::uint8_t> Arena::take(std::size_t bytes) {
   return {chunk_, memory};
 }
 
-Matrix::Matrix(int rows, int k, int group, Arena& arena) : rows_(rows), packed_{nullptr, k, group} {
+Matrix::Matrix(int rows, int k, int bits, int group, Arena& arena)
+    : rows_(rows), packed_{nullptr, k, group, static_cast<Bits>(bits)} {
+  if (bits != 4 && bits != 8 && bits != 16)
+    throw std::invalid_argument("a matrix of " + std::to_string(bits) + " bits is not supported (4, 8 or 16)");
   if ((group != 32 && group != 64) || k % group != 0)
     throw std::invalid_argument("a matrix of " + std::to_string(k) + " columns in groups of " + std::to_string(group) +
                                 " is not supported (groups of 32 or 64 that divide the columns)");
@@ -62,22 +65,29 @@ std::size_t Matrix::bytes() const {
   return static_cast<std::size_t>(blocks()) * packed_.groups() * packed_.group_bytes();
 }
 
-void Matrix::fill(int block, int step, int rows, const std::uint32_t* weight, const std::uint16_t* scales,
+void Matrix::fill(int first, int step, int rows, const std::uint32_t* weight, const std::uint16_t* scales,
                   const std::uint16_t* biases) {
-  const int groups = packed_.groups();
-  const int words = packed_.group / 8;
+  const bool nibbles = packed_.bits == Bits::k4;
+  const int words = packed_.value_bytes() / 64;
   for (int row = 0; row < rows; ++row) {
     const int lane = row % kLanes;
-    std::uint8_t* out = data_.get() + (packed_.block(block + row / kLanes * step) - packed_.data);
-    for (int g = 0; g < groups; ++g, out += packed_.group_bytes()) {
+    std::uint8_t* out = block(first + row / kLanes * step);
+    for (int g = 0; g < packed_.groups(); ++g, out += packed_.group_bytes()) {
       for (int i = 0; i < words; ++i) {
         const std::uint32_t word = *weight++;
-        const std::uint32_t bytes = spread(word & 0xffff) | spread(word >> 16) << 4;
+        const std::uint32_t bytes = nibbles ? spread(word & 0xffff) | spread(word >> 16) << 4 : word;
         std::memcpy(out + 64 * i + 4 * lane, &bytes, sizeof bytes);
       }
       std::memcpy(out + 64 * words + 2 * lane, scales++, 2);
       std::memcpy(out + 64 * words + 2 * (kLanes + lane), biases++, 2);
     }
+  }
+}
+
+void Matrix::fill_halves(int first, int step, int rows, const std::uint16_t* values) {
+  for (int row = 0; row < rows; ++row) {
+    std::uint8_t* out = block(first + row / kLanes * step) + 2 * (row % kLanes);
+    for (int i = 0; i < packed_.k; ++i, out += 2 * kLanes) std::memcpy(out, values++, 2);
   }
 }
 

@@ -15,11 +15,10 @@ void require(bool fits, const std::string& what) {
   if (!fits) throw std::invalid_argument(what);
 }
 
-void require_shape(const Matrix& matrix, int rows, int k, int group, const std::string& name) {
-  require(matrix.rows() == rows && matrix.k() == k && matrix.group() == group,
-          name + " is [" + std::to_string(matrix.rows()) + ", " + std::to_string(matrix.k()) + "] in groups of " +
-              std::to_string(matrix.group()) + ", not [" + std::to_string(rows) + ", " + std::to_string(k) +
-              "] in groups of " + std::to_string(group));
+void require_shape(const Matrix& matrix, int rows, int k, const std::string& name) {
+  require(matrix.rows() == rows && matrix.k() == k,
+          name + " is [" + std::to_string(matrix.rows()) + ", " + std::to_string(matrix.k()) + "], not [" +
+              std::to_string(rows) + ", " + std::to_string(k) + "]");
 }
 
 void require_length(const std::vector<float>& values, int length, const std::string& name) {
@@ -29,24 +28,28 @@ void require_length(const std::vector<float>& values, int length, const std::str
 
 void check(const AttentionShape& shape, const Weights& weights, int feed_forward) {
   const int hidden = weights.embedding->k();
-  const int group = weights.embedding->group();
   const int width = shape.heads * shape.head_dim;
-  require(shape.head_dim % 32 == 0 && shape.head_dim <= 256,
+  require(shape.head_dim % 32 == 0 && shape.head_dim <= kMostHeadDim,
           "the head size must be a multiple of 32 up to 256, not " + std::to_string(shape.head_dim));
   require(shape.heads % shape.kv_heads == 0, "the heads must be a multiple of the KV heads");
   require_length(weights.norm, hidden, "the last norm");
-  require_shape(*weights.head, weights.embedding->rows(), hidden, group, "the output head");
+  require_shape(*weights.head, weights.embedding->rows(), hidden, "the output head");
   for (std::size_t i = 0; i < weights.layers.size(); ++i) {
     const Layer& layer = weights.layers[i];
     const std::string at = "layer " + std::to_string(i) + ": ";
     require_length(layer.attention_norm, hidden, at + "the attention norm");
     require_length(layer.feed_forward_norm, hidden, at + "the feed-forward norm");
     require_length(layer.qkv_bias, width + 2 * shape.kv_heads * shape.head_dim, at + "the bias of q, k, v");
+    for (const std::vector<float>* norm : {&layer.query_norm, &layer.key_norm})
+      require(norm->empty() || static_cast<int>(norm->size()) == shape.head_dim,
+              at + "the norms of queries and keys have not the head's size");
+    require(width % std::lcm(shape.head_dim, layer.output->group()) == 0,
+            at + "heads of " + std::to_string(shape.head_dim) + " do not fill the groups of the attention output");
     require_length(layer.output_bias, hidden, at + "the bias of the attention output");
-    require_shape(*layer.qkv, width + 2 * shape.kv_heads * shape.head_dim, hidden, group, at + "q, k, v");
-    require_shape(*layer.output, hidden, width, group, at + "the attention output");
-    require_shape(*layer.gate_up, 2 * feed_forward, hidden, group, at + "gate and up");
-    require_shape(*layer.down, hidden, feed_forward, group, at + "down");
+    require_shape(*layer.qkv, width + 2 * shape.kv_heads * shape.head_dim, hidden, at + "q, k, v");
+    require_shape(*layer.output, hidden, width, at + "the attention output");
+    require_shape(*layer.gate_up, 2 * feed_forward, hidden, at + "gate and up");
+    require_shape(*layer.down, hidden, feed_forward, at + "down");
   }
 }
 
@@ -60,7 +63,7 @@ Model::Model(AttentionShape shape, float epsilon, Weights weights, const Kernels
       pool_(threads),
       hidden_(weights_.embedding->k()),
       feed_forward_(weights_.layers.empty() ? 0 : weights_.layers.front().down->k()),
-      work_(shape_, hidden_, feed_forward_, weights_.embedding->group()),
+      work_(shape_, hidden_, feed_forward_),
       no_bias_(std::max({hidden_, 2 * feed_forward_, logits_stride()})) {
   check(shape_, weights_, feed_forward_);
 }
@@ -72,7 +75,8 @@ std::size_t Model::weight_bytes() const {
   return bytes;
 }
 
-void Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits) {
+bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
+                    const std::atomic<bool>* cancel) {
   for (const std::int32_t token : tokens)
     require(token >= 0 && token < vocabulary(),
             "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocabulary()));
@@ -88,7 +92,7 @@ void Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
   const std::size_t partials = std::min(count, kSliceTokens) * blocks * shape_.heads * shape_.partial_size();
   if (work_.partials.size() < partials) work_.partials.resize(partials);
 
-  pool_.run([&](Crew crew) {
+  const bool complete = pool_.run(cancel, [&](Crew crew) {
     float* out = logits;
     for (int done = 0; done < count; done += kSliceTokens) {
       const int size = std::min(kSliceTokens, count - done);
@@ -97,7 +101,8 @@ void Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
       out += static_cast<std::ptrdiff_t>(size - first_wanted) * logits_stride();
     }
   });
-  cache.set_length(length);
+  if (complete) cache.set_length(length);
+  return complete;
 }
 
 void Model::run(Crew& crew, const Slice& slice, float* logits) {
@@ -109,26 +114,26 @@ void Model::run(Crew& crew, const Slice& slice, float* logits) {
   run_layer(crew, slice, layers - 1, wanted);
   if (slice.wanted == 0) return;
 
-  normalize(crew, wanted, weights_.norm);
+  normalize(crew, wanted, weights_.norm, *weights_.head);
   float* out = logits - static_cast<std::ptrdiff_t>(wanted.first) * logits_stride();
-  project(crew, wanted, *weights_.head, no_bias_.data(), work_.normalized.view(), out);
+  project(crew, wanted, *weights_.head, no_bias_.data(), work_.normalized, out);
 }
 
 // Keys and values of all tokens, the residual stream of `rows` only.
 void Model::run_layer(Crew& crew, const Slice& slice, int index, Rows rows) {
   const Layer& layer = weights_.layers[index];
   const Rows all{0, slice.count};
-  normalize(crew, all, layer.attention_norm);
-  project(crew, all, *layer.qkv, layer.qkv_bias.data(), work_.normalized.view(), work_.qkv.data());
+  normalize(crew, all, layer.attention_norm, *layer.qkv);
+  project(crew, all, *layer.qkv, layer.qkv_bias.data(), work_.normalized, work_.qkv.data());
   store_heads(crew, slice, index);
   if (rows.count() == 0) return;
 
   attend(crew, slice, index, rows);
-  combine(crew, slice, rows);
-  add_project(crew, rows, *layer.output, layer.output_bias.data(), work_.attention_out.view());
-  normalize(crew, rows, layer.feed_forward_norm);
-  gate(crew, rows, *layer.gate_up);
-  add_project(crew, rows, *layer.down, no_bias_.data(), work_.gated.view());
+  combine(crew, slice, rows, *layer.output);
+  add_project(crew, rows, *layer.output, layer.output_bias.data(), work_.attention_out);
+  normalize(crew, rows, layer.feed_forward_norm, *layer.gate_up);
+  gate(crew, rows, *layer.gate_up, *layer.down);
+  add_project(crew, rows, *layer.down, no_bias_.data(), work_.gated);
 }
 
 // Units of work for one turn of a thread: several turns each, so that none waits long for another at the end.
@@ -141,28 +146,33 @@ void Model::embed(Crew& crew, const Slice& slice) {
   });
 }
 
-void Model::normalize(Crew& crew, Rows rows, const std::vector<float>& weight) {
+// Into the activations that `reader` takes.
+void Model::normalize(Crew& crew, Rows rows, const std::vector<float>& weight, const Matrix& reader) {
+  const Activations out = work_.normalized.view(reader.group());
   crew.share(rows.count(), grain(rows.count()), [&](int first, int last) {
     for (int t = rows.first + first; t < rows.first + last; ++t)
       kernels_.rms_norm(work_.residual.data() + static_cast<std::ptrdiff_t>(t) * hidden_, weight.data(), epsilon_,
-                        work_.normalized.view().from(t));
+                        out.from(t));
   });
 }
 
 // out = bias + matrix * in, [tokens][blocks of the matrix * 16].
-void Model::project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in, float* out) {
+void Model::project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in,
+                    float* out) {
   const std::ptrdiff_t stride = matrix.blocks() * kLanes;
+  const Activations x = in.view(matrix.group());
   crew.share(matrix.blocks(), grain(matrix.blocks()), [&](int first, int last) {
-    kernels_.matmul(matrix.packed(), first, last, bias, in.from(rows.first), rows.count(), out + rows.first * stride,
+    kernels_.matmul(matrix.packed(), first, last, bias, x.from(rows.first), rows.count(), out + rows.first * stride,
                     stride);
   });
 }
 
 // residual += bias + matrix * in.
-void Model::add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in) {
+void Model::add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in) {
   float* out = work_.residual.data() + static_cast<std::ptrdiff_t>(rows.first) * hidden_;
+  const Activations x = in.view(matrix.group());
   crew.share(matrix.blocks(), grain(matrix.blocks()), [&](int first, int last) {
-    kernels_.matmul_onto(matrix.packed(), first, last, bias, in.from(rows.first), rows.count(), out, hidden_);
+    kernels_.matmul_onto(matrix.packed(), first, last, bias, x.from(rows.first), rows.count(), out, hidden_);
   });
 }
 
@@ -184,6 +194,13 @@ void Model::store_head(const Slice& slice, int layer, int token, int head) {
   const float* values = work_.qkv.data() + static_cast<std::ptrdiff_t>(token) * work_.qkv_width + head * dim;
   const float* cosine = weights_.cosines.data() + position * (dim / 2);
   const float* sine = weights_.sines.data() + position * (dim / 2);
+  const Layer& weights = weights_.layers[layer];
+  const std::vector<float>& norm = head < heads ? weights.query_norm : weights.key_norm;
+  float normed[kMostHeadDim];
+  if (head < heads + shape_.kv_heads && !norm.empty()) {
+    kernels_.norm_head(values, norm.data(), epsilon_, dim, normed);
+    values = normed;
+  }
   if (head < heads) {
     const Queries queries = work_.queries();
     const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(token) * heads + head;
@@ -209,18 +226,18 @@ void Model::attend(Crew& crew, const Slice& slice, int layer, Rows rows) {
   });
 }
 
-void Model::combine(Crew& crew, const Slice& slice, Rows rows) {
-  const int span = std::lcm(shape_.head_dim, weights_.embedding->group());  // whole heads and whole groups
+void Model::combine(Crew& crew, const Slice& slice, Rows rows, const Matrix& reader) {
+  const int span = std::lcm(shape_.head_dim, reader.group());  // whole heads and whole groups
   const int spans = work_.attention_width / span;
   const int units = rows.count() * spans;
   crew.share(units, grain(units), [&](int first, int last) {
     for (int unit = first; unit < last; ++unit)
-      combine_span(slice, rows.first + unit / spans, unit % spans * span, span);
+      combine_span(slice, rows.first + unit / spans, unit % spans * span, span, reader);
   });
 }
 
 // The values from .. from+span-1 of a token's attention output.
-void Model::combine_span(const Slice& slice, int token, int from, int span) {
+void Model::combine_span(const Slice& slice, int token, int from, int span, const Matrix& reader) {
   const int dim = shape_.head_dim;
   const int used = (slice.start + token) / kAttentionBlock + 1;
   float* values = work_.attended.data() + static_cast<std::ptrdiff_t>(token) * work_.attention_width + from;
@@ -228,13 +245,14 @@ void Model::combine_span(const Slice& slice, int token, int from, int span) {
     const std::ptrdiff_t head = static_cast<std::ptrdiff_t>(token) * shape_.heads + (from + i) / dim;
     kernels_.combine(shape_, work_.partials.data() + head * slice.blocks() * shape_.partial_size(), used, values + i);
   }
-  const Activations row = work_.attention_out.view().from(token);
+  const Activations row = work_.attention_out.view(reader.group()).from(token);
   const int group = from / row.group;
   kernels_.quantize(values, {row.quants + from, row.scales + group, row.sums + group, span, row.group});
 }
 
-void Model::gate(Crew& crew, Rows rows, const Matrix& gate_up) {
-  const Activations out = work_.gated.view();
+void Model::gate(Crew& crew, Rows rows, const Matrix& gate_up, const Matrix& reader) {
+  const Activations in = work_.normalized.view(gate_up.group());
+  const Activations out = work_.gated.view(reader.group());
   const int groups = feed_forward_ / out.group;
   const std::ptrdiff_t width = 2 * feed_forward_;
   crew.share(groups, grain(groups), [&](int first_group, int last_group) {
@@ -242,7 +260,7 @@ void Model::gate(Crew& crew, Rows rows, const Matrix& gate_up) {
     const int last = last_group * out.group;
     float* rows_out = work_.gate_up.data() + rows.first * width;
     kernels_.matmul(gate_up.packed(), 2 * first / kLanes, 2 * last / kLanes, no_bias_.data(),
-                    work_.normalized.view().from(rows.first), rows.count(), rows_out, width);
+                    in.from(rows.first), rows.count(), rows_out, width);
     for (int t = 0; t < rows.count(); ++t)
       kernels_.swiglu(rows_out + t * width, first, last - first, out.from(rows.first + t));
   });

@@ -1,6 +1,7 @@
-// A llama-family transformer on int4 weights.
+// A llama-family transformer on weights of 4, 8 or 16 bits, mixed by matrix.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -17,6 +18,8 @@ struct Layer {
   std::vector<float> attention_norm;  // [hidden]
   std::shared_ptr<const Matrix> qkv;  // rows of q, k and v, one after the other
   std::vector<float> qkv_bias;        // zeros where the model has none
+  std::vector<float> query_norm;      // [head_dim], empty where the model has none
+  std::vector<float> key_norm;        // [head_dim], empty where the model has none
   std::shared_ptr<const Matrix> output;
   std::vector<float> output_bias;         // [hidden], zeros where the model has none
   std::vector<float> feed_forward_norm;   // [hidden]
@@ -53,8 +56,10 @@ class Model {
 
   // Appends `tokens` to the cache and writes the logits of the last `wanted` of them, [wanted][logits_stride()].
   // Throws std::invalid_argument for an id outside the vocabulary and std::length_error beyond the capacity; the
-  // cache is then as before.
-  void forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits);
+  // cache is then as before. Returns false, the cache as before, if `cancel` (may be null) became true in between:
+  // soon after, for what every thread does at a time is short.
+  bool forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
+               const std::atomic<bool>* cancel);
 
  private:
   // Some consecutive tokens of a pass, computed together.
@@ -77,17 +82,17 @@ class Model {
 
   // One stage each.
   void embed(Crew& crew, const Slice& slice);
-  void normalize(Crew& crew, Rows rows, const std::vector<float>& weight);
-  void project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in, float* out);
-  void add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, const Activations& in);
+  void normalize(Crew& crew, Rows rows, const std::vector<float>& weight, const Matrix& reader);
+  void project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in, float* out);
+  void add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in);
   void store_heads(Crew& crew, const Slice& slice, int layer);
   void attend(Crew& crew, const Slice& slice, int layer, Rows rows);
-  void combine(Crew& crew, const Slice& slice, Rows rows);
-  void gate(Crew& crew, Rows rows, const Matrix& gate_up);
+  void combine(Crew& crew, const Slice& slice, Rows rows, const Matrix& reader);
+  void gate(Crew& crew, Rows rows, const Matrix& gate_up, const Matrix& reader);
 
   int grain(int units) const;
   void store_head(const Slice& slice, int layer, int token, int head);
-  void combine_span(const Slice& slice, int token, int from, int span);
+  void combine_span(const Slice& slice, int token, int from, int span, const Matrix& reader);
 
   AttentionShape shape_;
   float epsilon_;

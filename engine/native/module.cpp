@@ -8,6 +8,7 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -26,30 +27,55 @@ namespace {
 template <class T, int Dimensions>
 using Array = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
 
-void fill(Matrix& matrix, int block, int step, Array<std::uint32_t, 2> weight, Array<std::uint16_t, 2> scales,
-          Array<std::uint16_t, 2> biases) {
-  const int rows = static_cast<int>(weight.shape(0));
-  const std::size_t groups = matrix.k() / matrix.group();
-  if (weight.shape(1) != static_cast<std::size_t>(matrix.k()) / 8 || scales.shape(0) != weight.shape(0) ||
-      biases.shape(0) != weight.shape(0) || scales.shape(1) != groups || biases.shape(1) != groups)
-    throw std::invalid_argument("weight, scales and biases do not fit the matrix");
-  if (block < 0 || step < 1 || block + (rows + kLanes - 1) / kLanes * step - (step - 1) > matrix.blocks())
+void require_room(const Matrix& matrix, int block, int step, std::size_t rows) {
+  if (block < 0 || step < 1 ||
+      block + (static_cast<int>(rows) + kLanes - 1) / kLanes * step - (step - 1) > matrix.blocks())
     throw std::invalid_argument("more rows than the matrix has");
-  matrix.fill(block, step, rows, weight.data(), scales.data(), biases.data());
 }
 
-nb::ndarray<nb::numpy, float, nb::ndim<2>> forward(Model& model, const std::vector<std::int32_t>& tokens,
-                                                   KvCache& cache, int wanted) {
+void fill(Matrix& matrix, int block, int step, Array<std::uint32_t, 2> weight, Array<std::uint16_t, 2> scales,
+          Array<std::uint16_t, 2> biases) {
+  const std::size_t rows = weight.shape(0);
+  const std::size_t groups = matrix.k() / matrix.group();
+  if (matrix.bits() == 16 || weight.shape(1) != static_cast<std::size_t>(matrix.k()) * matrix.bits() / 32 ||
+      scales.shape(0) != rows || biases.shape(0) != rows || scales.shape(1) != groups || biases.shape(1) != groups)
+    throw std::invalid_argument("weight, scales and biases do not fit the matrix");
+  require_room(matrix, block, step, rows);
+  matrix.fill(block, step, static_cast<int>(rows), weight.data(), scales.data(), biases.data());
+}
+
+void fill_halves(Matrix& matrix, int block, int step, Array<std::uint16_t, 2> values) {
+  if (matrix.bits() != 16 || values.shape(1) != static_cast<std::size_t>(matrix.k()))
+    throw std::invalid_argument("the values do not fit the matrix");
+  require_room(matrix, block, step, values.shape(0));
+  matrix.fill_halves(block, step, static_cast<int>(values.shape(0)), values.data());
+}
+
+class Flag {
+ public:
+  void set() { value_.store(true, std::memory_order_relaxed); }
+  const std::atomic<bool>* value() const { return &value_; }
+
+ private:
+  std::atomic<bool> value_{false};
+};
+
+using LogitsArray = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
+
+std::optional<LogitsArray> forward(Model& model, const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted,
+                                   const Flag* cancel) {
   const std::int64_t stride = model.logits_stride();
   auto* data = new float[static_cast<std::size_t>(wanted > 0 ? wanted : 1) * stride];
   const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  bool complete = false;
   {
     const nb::gil_scoped_release released;
-    model.forward(tokens, cache, wanted, data);
+    complete = model.forward(tokens, cache, wanted, data, cancel ? cancel->value() : nullptr);
   }
+  if (!complete) return std::nullopt;
   const std::size_t shape[2] = {static_cast<std::size_t>(wanted), static_cast<std::size_t>(model.vocabulary())};
   const std::int64_t strides[2] = {stride, 1};
-  return {data, 2, shape, owner, strides};
+  return LogitsArray(data, 2, shape, owner, strides);
 }
 
 // Index of the first largest of n logits and its log-probability among them.
@@ -78,7 +104,7 @@ std::pair<int, float> argmax_logprob(Array<float, 1> logits, std::optional<Array
 }  // namespace
 
 NB_MODULE(_native, m) {
-  m.doc() = "The int4 engine for CPUs: see flash_engine.backends.native.";
+  m.doc() = "The engine for CPUs: see flash_engine.backends.native.";
   nb::set_leak_warnings(false);  // a model that lives until the process ends is no mistake
 
   m.def("supported_isas", &supported_isas);
@@ -93,11 +119,14 @@ NB_MODULE(_native, m) {
       "isa"_a, "threads"_a, nb::call_guard<nb::gil_scoped_release>(),
       "int8 products a second of `threads` threads with the instructions of `isa`.");
 
+  nb::class_<Flag>(m, "Flag").def(nb::init<>()).def("set", &Flag::set);
+
   nb::class_<Arena>(m, "Arena").def(nb::init<>());
 
   nb::class_<Matrix>(m, "Matrix")
-      .def(nb::init<int, int, int, Arena&>(), "rows"_a, "k"_a, "group"_a, "arena"_a)
+      .def(nb::init<int, int, int, int, Arena&>(), "rows"_a, "k"_a, "bits"_a, "group"_a, "arena"_a)
       .def("fill", &fill, "block"_a, "step"_a, "weight"_a, "scales"_a, "biases"_a)
+      .def("fill_halves", &fill_halves, "block"_a, "step"_a, "values"_a)
       .def_prop_ro("bytes", &Matrix::bytes);
 
   nb::class_<KvCache>(m, "KVCache")
@@ -109,11 +138,11 @@ NB_MODULE(_native, m) {
   nb::class_<AttentionShape>(m, "AttentionShape").def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
 
   nb::class_<Layer>(m, "Layer")
-      .def(nb::init<std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>,
-                    std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
+      .def(nb::init<std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
+                    std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
                     std::shared_ptr<const Matrix>, std::shared_ptr<const Matrix>>(),
-           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "output"_a, "output_bias"_a, "feed_forward_norm"_a,
-           "gate_up"_a, "down"_a);
+           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "query_norm"_a, "key_norm"_a, "output"_a,
+           "output_bias"_a, "feed_forward_norm"_a, "gate_up"_a, "down"_a);
 
   nb::class_<Model>(m, "Model")
       .def(
@@ -132,7 +161,7 @@ NB_MODULE(_native, m) {
       .def_prop_ro("capacity", &Model::capacity)
       .def_prop_ro("weight_bytes", &Model::weight_bytes)
       .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
-      .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a);
+      .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a, "cancel"_a.none() = nb::none());
 }
 
 }  // namespace flash

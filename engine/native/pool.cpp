@@ -45,10 +45,12 @@ Pool::~Pool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void Pool::run(const std::function<void(Crew)>& work) {
+bool Pool::run(const std::atomic<bool>* cancel, const std::function<void(Crew)>& work) {
   const FloatMode mode;
   first_stage_ = stage();
   work_ = &work;
+  cancel_ = cancel;
+  skipping_.store(false, std::memory_order_relaxed);
   inside_.fetch_and(~kClosed, std::memory_order_release);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -58,6 +60,7 @@ void Pool::run(const std::function<void(Crew)>& work) {
   work(Crew(*this, first_stage_));
   inside_.fetch_or(kClosed, std::memory_order_acq_rel);
   wait_until([&] { return inside_.load(std::memory_order_acquire) == kClosed; });
+  return !cancelled();
 }
 
 void Pool::wait_for_stage_after(std::uint32_t stage) const {

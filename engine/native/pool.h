@@ -20,7 +20,7 @@ class Crew {
   Crew(Pool& pool, std::uint32_t stage) : pool_(pool), stage_(stage) {}
 
   // Computes 0 .. units-1 as work(first, last) on ranges of at most `grain`, whichever thread is free taking the next,
-  // and returns when all are done. A thread that comes late, because the system let it wait, finds its stage done by
+  // and returns when all are done, or skipped because the run was cancelled. A thread that comes late, because the system let it wait, finds its stage done by
   // the others and goes on; it holds up nobody.
   template <class Work>
   void share(int units, int grain, const Work& work);
@@ -42,20 +42,24 @@ class Pool {
   int size() const { return size_; }
 
   // Calls work on every thread that is there in time and returns when all of its stages are done. `work` must not
-  // throw. Between runs the threads spin for a short time, then are parked at no cost.
-  void run(const std::function<void(Crew)>& work);
+  // throw. Between runs the threads spin for a short time, then are parked at no cost. `cancel` (may be null) is looked
+  // at before each range of units; once it is true, the rest of the run is skipped and the result is false.
+  bool run(const std::atomic<bool>* cancel, const std::function<void(Crew)>& work);
 
  private:
   friend class Crew;
   static constexpr std::uint32_t kClosed = 1u << 31;
 
   void serve();
+  bool cancelled();
   void wait_for_stage_after(std::uint32_t stage) const;
   std::uint32_t stage() const { return static_cast<std::uint32_t>(next_.load(std::memory_order_acquire) >> 32); }
 
   const int size_;
   const std::function<void(Crew)>* work_ = nullptr;
   std::uint32_t first_stage_ = 0;
+  const std::atomic<bool>* cancel_ = nullptr;
+  std::atomic<bool> skipping_{false};  // stays, whatever becomes of *cancel_
   std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<std::uint32_t> inside_{kClosed};  // workers in the run; kClosed: no more may enter
@@ -65,6 +69,11 @@ class Pool {
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
 };
+
+inline bool Pool::cancelled() {
+  if (cancel_ && cancel_->load(std::memory_order_relaxed)) skipping_.store(true, std::memory_order_relaxed);
+  return skipping_.load(std::memory_order_relaxed);
+}
 
 inline int Crew::threads() const { return pool_.size(); }
 
@@ -79,7 +88,7 @@ void Crew::share(int units, int grain, const Work& work) {
     const int first = static_cast<int>(next - base);
     const int last = std::min(first + grain, units);
     if (!pool_.next_.compare_exchange_weak(next, base + last, std::memory_order_acq_rel)) continue;
-    work(first, last);
+    if (!pool_.cancelled()) work(first, last);
     computed += last - first;
     next = pool_.next_.load(std::memory_order_acquire);
   }

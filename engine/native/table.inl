@@ -10,6 +10,7 @@ const Kernels FLASH_TABLE = {
     ::swiglu,
     ::FLASH_MATMUL<::Fresh>,
     ::FLASH_MATMUL<::Onto>,
+    ::norm_head,
     ::store_query,
     ::store_key,
     ::store_value,

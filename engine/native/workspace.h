@@ -13,34 +13,35 @@ constexpr int kSliceTokens = 128;  // computed together: enough to reuse weights
 class ActivationBuffer {
  public:
   // Room for kSliceTokens; matrix tiles read, but do not use, up to 15 rows behind the last token.
-  ActivationBuffer(int k, int group)
+  explicit ActivationBuffer(int k)
       : k_(k),
-        group_(group),
         quants_(static_cast<std::size_t>(kSliceTokens + kLanes) * k),
-        scales_(quants_.size() / group),
-        sums_(quants_.size() / group) {}
+        scales_(quants_.size() / kSmallestGroup),
+        sums_(quants_.size() / kSmallestGroup) {}
 
-  Activations view() { return {quants_.data(), scales_.data(), sums_.data(), k_, group_}; }
+  // In the groups of the matrix that reads them.
+  Activations view(int group) { return {quants_.data(), scales_.data(), sums_.data(), k_, group}; }
 
  private:
+  static constexpr int kSmallestGroup = 32;
+
   int k_;
-  int group_;
   std::vector<std::int8_t> quants_;
   std::vector<float> scales_;
   std::vector<float> sums_;
 };
 
 struct Workspace {
-  Workspace(const AttentionShape& shape, int hidden, int feed_forward, int group)
+  Workspace(const AttentionShape& shape, int hidden, int feed_forward)
       : attention_width(shape.heads * shape.head_dim),
         qkv_width(attention_width + 2 * shape.kv_heads * shape.head_dim),
         residual(static_cast<std::size_t>(kSliceTokens) * hidden),
         qkv(static_cast<std::size_t>(kSliceTokens) * qkv_width),
         attended(static_cast<std::size_t>(kSliceTokens) * attention_width),
         gate_up(static_cast<std::size_t>(kSliceTokens) * 2 * feed_forward),
-        normalized(hidden, group),
-        attention_out(attention_width, group),
-        gated(feed_forward, group),
+        normalized(hidden),
+        attention_out(attention_width),
+        gated(feed_forward),
         query_quants(static_cast<std::size_t>(kSliceTokens) * attention_width),
         query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
         query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {}

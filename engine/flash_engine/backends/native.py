@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from typing import Self
 
@@ -14,7 +15,7 @@ from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
-from flash_engine.errors import CapacityError, DeviceError, ModelError
+from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
 
 ISA_VARIABLE = "FLASH_ISA"
 """Environment variable that forces an instruction set: one of `_native.supported_isas()`."""
@@ -28,6 +29,21 @@ _ISA_NAMES = {
     "avx512vnni": "AVX-512 VNNI",
     "amx": "AMX int8",
 }
+
+
+class NativeCancel(threading.Event):
+    """An event that the native backend sees within a forward, not only between two. Once set it stays set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flag = _native.Flag()
+
+    def set(self) -> None:
+        self.flag.set()
+        super().set()
+
+    def clear(self) -> None:
+        raise RuntimeError("a cancel event stays set: make a new one for other work")
 
 
 class NativeBackend:
@@ -94,13 +110,20 @@ class NativeBackend:
     def new_cache(self) -> _native.KVCache:
         return self._model.new_cache()
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, _native.KVCache)
         if cache.length + len(tokens) > self.capacity:
             raise CapacityError(
                 f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
             )
-        return self._model.forward(tokens, cache, logits)
+        rows = self._model.forward(
+            tokens, cache, logits, cancel.flag if isinstance(cancel, NativeCancel) else None
+        )
+        if rows is None:
+            raise Cancelled
+        return rows
 
 
 def default_threads() -> int:
@@ -131,6 +154,8 @@ class _Packer:
             attention_norm=self.vector(f"{prefix}.input_layernorm.weight"),
             qkv=self.stack(*qkv),
             qkv_bias=[value for name in qkv for value in self._bias(name)],
+            query_norm=[],
+            key_norm=[],
             output=self.stack(f"{attention}.o_proj"),
             output_bias=self._bias(f"{attention}.o_proj"),
             feed_forward_norm=self.vector(f"{prefix}.post_attention_layernorm.weight"),
@@ -169,7 +194,7 @@ class _Packer:
         rows = sum(len(part.scales) for part in parts)
         columns = 8 * parts[0].weight.shape[1]
         group = columns // parts[0].scales.shape[1]
-        return _native.Matrix(rows, columns, group, self._arena)
+        return _native.Matrix(rows, columns, 4, group, self._arena)
 
 
 def _fill(matrix: _native.Matrix, part: QuantizedMatrix, *, block: int, step: int) -> None:

@@ -1,5 +1,6 @@
 // Every kernel table of this build that the processor can run against the scalar one, bit for bit, on random input.
 // Prints one line a table; exit status 1 names the function that differs.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -32,15 +33,22 @@ std::uint16_t half(float value) {  // a normal half, mantissa cut
   return static_cast<std::uint16_t>((bits >> 16 & 0x8000) | exponent << 10 | (bits >> 13 & 1023));
 }
 
-Matrix matrix(int rows, int k, int group) {
-  std::vector<std::uint32_t> weight(static_cast<std::size_t>(rows) * k / 8);
+Matrix matrix(int rows, int k, int bits, int group) {
+  Arena arena;
+  Matrix result(rows, k, bits, group, arena);
+  if (bits == 16) {
+    std::vector<std::uint16_t> values(static_cast<std::size_t>(rows) * k);
+    for (auto& value : values) value = half(std::normal_distribution<float>(0.0f, 0.1f)(random_bits));
+    result.fill_halves(0, 1, rows, values.data());
+    return result;
+  }
+  std::vector<std::uint32_t> weight(static_cast<std::size_t>(rows) * k * bits / 32);
   std::vector<std::uint16_t> scales(static_cast<std::size_t>(rows) * k / group);
   std::vector<std::uint16_t> biases(scales.size());
   for (auto& word : weight) word = static_cast<std::uint32_t>(random_bits());
+  std::fill_n(weight.begin(), k * bits / 32, ~std::uint32_t{0});  // one row of the largest integers
   for (auto& scale : scales) scale = half(std::normal_distribution<float>(0.0f, 0.02f)(random_bits));
   for (auto& bias : biases) bias = half(std::normal_distribution<float>(0.0f, 0.1f)(random_bits));
-  Arena arena;
-  Matrix result(rows, k, group, arena);
   result.fill(0, 1, rows, weight.data(), scales.data(), biases.data());
   return result;
 }
@@ -78,15 +86,16 @@ struct Buffers {
   Activations view;
 };
 
-void record_products(const Kernels& kernels, int group, Record& record) {
+void record_products(const Kernels& kernels, int bits, int group, Record& record) {
   const int k = 5 * group;
   const int rows = 40;
-  const Matrix w = matrix(rows, k, group);
+  const Matrix w = matrix(rows, k, bits, group);
   const int stride = w.blocks() * kLanes;
   const std::vector<float> bias = floats(stride, 1.0f);
   for (int tokens = 1; tokens <= 35; ++tokens) {
-    const std::string at = " of " + std::to_string(tokens) + " tokens, group " + std::to_string(group);
-    const std::vector<float> x = floats(static_cast<std::size_t>(tokens) * k, 3.0f);
+    const std::string at = " of " + std::to_string(tokens) + " tokens, " + std::to_string(bits) + " bits, group " + std::to_string(group);
+    std::vector<float> x = floats(static_cast<std::size_t>(tokens) * k, 3.0f);
+    std::fill_n(x.begin(), k, 3.0f);  // one token of the largest quants
     Buffers in(tokens, k, group);
     for (int t = 0; t < tokens; ++t) kernels.quantize(x.data() + t * k, in.view.from(t));
     record.add("quantize" + at, in.quants);
@@ -109,6 +118,9 @@ void record_rows(const Kernels& kernels, Record& record) {
   kernels.rms_norm(x.data(), weight.data(), 1e-5f, out.view);
   record.add("rms_norm", out.quants);
   record.add("rms_norm scales", out.scales);
+  std::vector<float> head(96);
+  kernels.norm_head(x.data(), weight.data(), 1e-5f, 96, head.data());
+  record.add("norm_head", head);
   kernels.swiglu(x.data(), 64, 128, out.view);
   record.add("swiglu", out.quants);
   record.add("swiglu scales", out.scales);
@@ -160,8 +172,8 @@ void record_attention(const Kernels& kernels, const AttentionShape& shape, Recor
 Record record(const Kernels& kernels) {
   random_bits.seed(7);
   Record result;
-  record_products(kernels, 64, result);
-  record_products(kernels, 32, result);
+  for (const int bits : {4, 8, 16})
+    for (const int group : {32, 64}) record_products(kernels, bits, group, result);
   record_rows(kernels, result);
   record_attention(kernels, {9, 3, 64}, result);
   record_attention(kernels, {7, 1, 128}, result);
@@ -174,7 +186,7 @@ void check_pool(int threads) {
   Pool pool(threads);
   std::vector<int> values(100);
   for (int run = 0; run < 200; ++run)
-    pool.run([&](Crew crew) {
+    pool.run(nullptr, [&](Crew crew) {
       for (int stage = 0; stage < 20; ++stage)
         crew.share(100 - stage, 1 + stage % 7, [&](int first, int last) {
           for (int i = first; i < last; ++i) values[i] += values[i] == 20 * run + stage;
