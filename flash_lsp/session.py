@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from flash_lsp import filters
 from flash_lsp.answers import Answer, Answers, Place
 from flash_lsp.flight import Decoder, Flight, Job
+from flash_lsp.gate import MANUAL_ONLY, unsuitable
 from flash_lsp.pending import Clock, Pending, Reply
 from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit
 from flash_lsp.settings import Settings
@@ -52,13 +53,16 @@ class DocumentSession:
         path: str = "",
         decoder: Decoder | None = None,
         ready: Callable[[int], None] = lambda offset: None,
+        veto: Callable[[Document, Settings], str | None] = unsuitable,
     ) -> None:
+        """`veto` names the reason for saying nothing anywhere in the document, if there is one."""
         self.document = document
         self.settings = settings
         self._path = path or document.uri
         self._clock = clock
         self._decoder = decoder
         self._ready = ready
+        self._veto = veto
         self._answers = Answers()
         self._shown: Answer | None = None
         self._told: _Told | None = None
@@ -144,7 +148,7 @@ class DocumentSession:
 
     def _serve(self, pending: Pending, deadline: float, *, invoked: bool) -> None:
         forbidden = self._forbidden(pending.place)
-        if forbidden and not (invoked and forbidden == MID_LINE):
+        if forbidden and not (invoked and forbidden in (MID_LINE, MANUAL_ONLY)):
             self._silence_pending(forbidden)
             return
         known = self._known(pending.place)
@@ -160,13 +164,8 @@ class DocumentSession:
 
     def _forbidden(self, place: Place) -> str | None:
         """The reason for saying nothing at `place`, whatever the model would say."""
-        text = self.document.text
-        if not self.settings.allows(self.document.language_id):
-            return "disabled"
-        if len(text) > 1000 * self.settings.max_file_kb:
-            return "too-large"
-        if "\0" in text:
-            return "binary"
+        if reason := self._veto(self.document, self.settings):
+            return reason
         return None if self._line_limit(place) else MID_LINE
 
     def _line_limit(self, place: Place) -> int:

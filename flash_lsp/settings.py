@@ -30,6 +30,13 @@ def _number(default: int | None, low: int, high: int, unit: str) -> Any:
     return _setting(default, accepts, f"a whole number from {low} to {high} ({unit})")
 
 
+def _strings(expects: str) -> Any:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+    return _setting((), accepts, expects)
+
+
 def _choice(*names: str) -> Any:
     return _setting(names[0], lambda value: value in names, "one of " + ", ".join(names))
 
@@ -39,11 +46,17 @@ class Settings:
     """The settings of one server."""
 
     enabled: bool = _flag(True)
-    disabled_languages: tuple[str, ...] = _setting(
-        (),
-        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
-        'a list of language ids, such as ["markdown"]',
+    disabled_languages: tuple[str, ...] = _strings('a list of language ids, such as ["markdown"]')
+    enabled_languages: tuple[str, ...] = _strings(
+        'a list of language ids, such as ["python", "rust"]; with any, the others are off'
     )
+    manual_only: bool = _flag(False)
+    """Suggest only when asked to (Invoked)."""
+    show_after_ms: int = _number(0, 0, 10_000, "milliseconds since the last edit before a new suggestion is shown")
+    exclude: tuple[str, ...] = _strings('a list of globs in gitignore syntax, such as ["vendor/", "*.snap"]')
+    """Files that are neither completed nor read as context."""
+    follow_ignore_files: bool = _flag(True)
+    """Whether `.gitignore` and `.flashignore` exclude files too."""
     deadline_ms: int = _number(50, 1, 10_000, "milliseconds from a request to the best reply that is ready")
     hold_ms: int = _number(400, 0, 60_000, "milliseconds that a request is held when nothing is ready")
     max_lines: int = _number(8, 1, 100, "lines of a suggested block")
@@ -61,7 +74,12 @@ class Settings:
 
     def allows(self, language: str) -> bool:
         """Whether suggestions are on for documents of this language id."""
-        return self.enabled and language not in self.disabled_languages
+        return self.enabled and self.lists(language)
+
+    def lists(self, language: str) -> bool:
+        """Whether the lists of languages leave this language id on."""
+        listed = not self.enabled_languages or language in self.enabled_languages
+        return listed and language not in self.disabled_languages
 
     def updated(self, values: object) -> tuple[Settings, list[str]]:
         """These settings with a client's `values` over them, and one line for each value that was refused.
