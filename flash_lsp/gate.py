@@ -47,9 +47,7 @@ class Gate:
 
     def follow(self, folders: Iterable[Path], settings: Settings) -> None:
         """Take the rules on files from the settings; what was read of ignore files is read again."""
-        self.ignore = Ignore(
-            folders, settings.exclude, follow_ignore_files=settings.follow_ignore_files
-        )
+        self.ignore = Ignore(folders, settings.exclude, follow_ignore_files=settings.follow_ignore_files)
 
     def snooze(self, minutes: float) -> None:
         """No suggestions for some minutes from now; 0 ends it."""

@@ -23,61 +23,19 @@ GENERATED = "generated"
 IGNORE_FILES = {".gitignore": "git-ignored", ".flashignore": "flash-ignored"}
 """Names of ignore files, weakest first, and the reason that each stands for."""
 
-_SECRET_NAMES = GitIgnoreSpec.from_lines(
-    """
-    .env
-    .env.*
-    !.env.example
-    !.env.sample
-    !.env.template
-    .envrc
-    *.pem
-    *.key
-    *.p8
-    *.p12
-    *.pfx
-    *.jks
-    *.keystore
-    *.kdbx
-    *.ppk
-    *.gpg
-    *.ovpn
-    id_rsa*
-    id_dsa*
-    id_ecdsa*
-    id_ed25519*
-    .netrc
-    _netrc
-    .pgpass
-    .my.cnf
-    .npmrc
-    .yarnrc.yml
-    .pypirc
-    .htpasswd
-    .git-credentials
-    .vault-token
-    .dockercfg
-    kubeconfig
-    credentials
-    credentials.json
-    credentials.toml
-    client_secret*.json
-    service-account*.json
-    service_account*.json
-    secret.json
-    secret.yaml
-    secret.yml
-    secrets.json
-    secrets.toml
-    secrets.yaml
-    secrets.yml
-    *.tfstate
-    *.tfstate.backup
-    *.tfvars
-    *.tfvars.json
-    """.split()
-)
+_SECRET_NAMES = """
+    .env .env.* !.env.example !.env.sample !.env.template .envrc
+    *.pem *.key *.p8 *.p12 *.pfx *.jks
+    *.keystore *.kdbx *.ppk *.gpg *.ovpn id_rsa*
+    id_dsa* id_ecdsa* id_ed25519* .netrc _netrc .pgpass
+    .my.cnf .npmrc .yarnrc.yml .pypirc .htpasswd .git-credentials
+    .vault-token .dockercfg kubeconfig credentials credentials.json credentials.toml
+    client_secret*.json service-account*.json service_account*.json secret.json secret.yaml secret.yml
+    secrets.json secrets.toml secrets.yaml secrets.yml *.tfstate *.tfstate.backup
+    *.tfvars *.tfvars.json
+"""
 
+_SECRETS = GitIgnoreSpec.from_lines(_SECRET_NAMES.split())
 _SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store"})
 
 _MINIFIED_NAME = re.compile(r"[.-]min\.(?:js|mjs|cjs|css)\Z|\.(?:js|css)\.map\Z")
@@ -113,7 +71,7 @@ class Ignore:
     @cachedmethod(lambda self: self._verdicts)
     def reason(self, path: Path) -> str | None:
         """Why the file at this absolute path is left alone; None if it is not."""
-        if _SECRET_NAMES.match_file(path.name.lower()) or not _SECRET_FOLDERS.isdisjoint(path.parts):
+        if _SECRETS.match_file(path.name.lower()) or not _SECRET_FOLDERS.isdisjoint(path.parts):
             return SECRET
         root = self._root(path.parent)
         inside = next((folder for folder in self._folders if path.is_relative_to(folder)), root)

@@ -13,6 +13,13 @@ from flash_lsp.pending import Reply
 READY = "flash-lsp/ready"
 STATUS = "flash-lsp/status"
 STATS = "flash-lsp.stats"
+TOGGLE = "flash-lsp.toggle"
+SNOOZE = "flash-lsp.snooze"
+PAUSE = "flash-lsp.pause"
+RESUME = "flash-lsp.resume"
+EXPLAIN = "flash-lsp.explainLastSilence"
+RELOAD = "flash-lsp.reload"
+CLEAR_CACHES = "flash-lsp.clearCaches"
 REPLY_TRACE = "flash-lsp reply"
 
 NOT_A_VERDICT = frozenset({"superseded", "cancelled", "closed", "loading", "engine-error"})
@@ -33,12 +40,21 @@ class Ready(TypedDict):
 
 
 class Status(TypedDict):
-    """Parameters of `flash-lsp/status`: `state` is "loading", "ready", "silent" or "error"."""
+    """Parameters of `flash-lsp/status`: `state` is "loading", "ready", "silent", "paused" or "error"."""
 
     state: str
     message: str
     reason: NotRequired[str]
-    """Why the last reply was empty, when silent."""
+    """Why the last reply was empty, when silent; "paused" or "snoozed" when paused."""
+
+
+class Explanation(TypedDict):
+    """Why a reply was empty: the answer of `flash-lsp.explainLastSilence`."""
+
+    reason: str
+    message: str
+    uri: str
+    version: int
 
 
 class ReplyRecord(TypedDict):

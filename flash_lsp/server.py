@@ -6,12 +6,11 @@ import asyncio
 import logging
 import os
 import sys
-from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-from flash_lsp import protocol
+from flash_lsp import commands
 from flash_lsp.decoder import load_model
 from flash_lsp.replies import completion_list, inline_list, selected_entry
 from flash_lsp.settings import SECTION, Settings
@@ -32,11 +31,13 @@ def create_server(settings: Settings | None = None, load: Load = load_model) -> 
         (types.TEXT_DOCUMENT_DID_OPEN, did_open),
         (types.TEXT_DOCUMENT_DID_CHANGE, did_change),
         (types.TEXT_DOCUMENT_DID_CLOSE, did_close),
+        (types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, did_change_folders),
     ):
         server.feature(method)(handler)
     # Without options pygls does not advertise it.
     server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())(inline_completion)
-    server.command(protocol.STATS)(stats)
+    for name, command in commands.COMMANDS.items():
+        server.command(name)(command)
     return server
 
 
@@ -91,6 +92,12 @@ async def did_change_configuration(ls: FlashServer, params: types.DidChangeConfi
         ls.configure(params.settings)
     else:
         await _pull_configuration(ls)
+    if not ls.is_up_to_date:
+        await ls.reload()
+
+
+def did_change_folders(ls: FlashServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    ls.follow_files()
 
 
 def did_open(ls: FlashServer, params: types.DidOpenTextDocumentParams) -> None:
@@ -136,10 +143,6 @@ async def completion(ls: FlashServer, params: types.CompletionParams) -> types.C
     # A menu keeps what it is given: it gets whole lines.
     reply = await ls.ask(session, offset, offset, deadline_ms=ls.settings.hold_ms)
     return completion_list(document, offset, reply.text, encoding) if reply.text else None
-
-
-def stats(ls: FlashServer) -> dict[str, Any]:
-    return ls.stats()
 
 
 async def _follow_configuration(ls: FlashServer) -> None:

@@ -52,7 +52,9 @@ class Settings:
     )
     manual_only: bool = _flag(False)
     """Suggest only when asked to (Invoked)."""
-    show_after_ms: int = _number(0, 0, 10_000, "milliseconds since the last edit before a new suggestion is shown")
+    show_after_ms: int = _number(
+        0, 0, 10_000, "milliseconds since the last edit before a new suggestion is shown"
+    )
     exclude: tuple[str, ...] = _strings('a list of globs in gitignore syntax, such as ["vendor/", "*.snap"]')
     """Files that are neither completed nor read as context."""
     follow_ignore_files: bool = _flag(True)

@@ -19,11 +19,15 @@ from pygls.lsp.server import LanguageServer
 from flash_engine import FlashError
 from flash_lsp import protocol
 from flash_lsp.decoder import ModelDecoder, NoModel
+from flash_lsp.delay import ShowLate
+from flash_lsp.gate import PAUSED, SNOOZED, Gate, path_of
 from flash_lsp.loading import Report, load_in_thread
 from flash_lsp.pending import Reply
+from flash_lsp.protocol import Explanation
 from flash_lsp.rpc import FlashProtocol, converter
 from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
+from flash_lsp.silences import explain
 from flash_lsp.text import Document
 
 logger = logging.getLogger(__name__)
@@ -42,6 +46,7 @@ class FlashServer(LanguageServer):
         )
         self.settings = settings
         self.totals = protocol.Totals()
+        self.gate = Gate()
         self.uses_inline_completion = False
         self.trusts_selected_entry = True
         self._defaults = settings
@@ -50,7 +55,11 @@ class FlashServer(LanguageServer):
         self._decoder: ModelDecoder | NoModel | None = None
         self._status = protocol.Status(state="loading", message="")
         self._silence: str | None = None
+        self._last_silence: Explanation | None = None
         self._sessions: dict[str, DocumentSession] = {}
+        self._late = ShowLate()
+        self._loading = asyncio.Lock()
+        self._waking: asyncio.TimerHandle | None = None
 
     @property
     def encoding(self) -> str:
@@ -62,17 +71,20 @@ class FlashServer(LanguageServer):
 
     def open_document(self, item: types.TextDocumentItem) -> None:
         self.close_document(item.uri)
-        document = Document(item.uri, item.language_id, item.version, item.text)
+        self._begin(Document(item.uri, item.language_id, item.version, item.text))
+
+    def _begin(self, document: Document) -> None:
         session = DocumentSession(
             document,
             self.settings,
             asyncio.get_running_loop(),
-            path=path_in_workspace(item.uri, [folder.uri for folder in self.workspace.folders.values()]),
+            path=path_in_workspace(document.uri, [folder.uri for folder in self.workspace.folders.values()]),
             ready=lambda offset: self._announce_ready(document, offset),
+            veto=self.gate.reason,
         )
         if self._decoder:
             session.attach(self._decoder)
-        self._sessions[item.uri] = session
+        self._sessions[document.uri] = session
 
     def change_document(self, params: types.DidChangeTextDocumentParams) -> None:
         session = self._sessions.get(params.text_document.uri)
@@ -81,12 +93,14 @@ class FlashServer(LanguageServer):
             return
         edits = session.document.apply(params.content_changes, self.encoding)
         session.document.version = params.text_document.version
+        self._late.edited(session.document.uri)
         session.changed(edits)
 
     def close_document(self, uri: str) -> None:
         session = self._sessions.pop(uri, None)
         if session:
             session.close()
+            self._late.forget(uri)
             if isinstance(self._decoder, ModelDecoder):
                 self._decoder.forget(uri)
 
@@ -104,21 +118,29 @@ class FlashServer(LanguageServer):
         for other in self._sessions.values():
             if other is not session:
                 other.relax()
+        uri = session.document.uri
+        self._late.interrupt(uri)
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def answer(reply: Reply) -> None:
-            self._record(session, reply)
-            if not answered.done():
+            if answered.done():  # withdrawn: nobody waits
+                self._record(session, reply)
+            else:
                 answered.set_result(reply)
 
         withdraw = session.request(
             start, end, answer, chosen=chosen, invoked=invoked, deadline_ms=deadline_ms
         )
         try:
-            return await answered
+            reply = await answered
+            seconds = 0.0 if invoked else self.settings.show_after_ms / 1000
+            if not await self._late.allows(uri, reply, seconds):
+                reply = dataclasses.replace(reply, text="", silence="superseded", complete_line=False)
         except asyncio.CancelledError:
             withdraw()
             raise
+        self._record(session, reply)
+        return reply
 
     def set_defaults(self, values: object) -> None:
         """Take the client's initialization options: they hold under whatever it configures later."""
@@ -128,13 +150,32 @@ class FlashServer(LanguageServer):
     def configure(self, values: object) -> None:
         """Take the client's configuration in place of the one before."""
         self._set(*self._defaults.updated(values))
-        if self._decoder and _model_of(self.settings) != _model_of(self._loaded):
-            self._tell(
-                types.MessageType.Info, "restart the language server to change model, device or threads"
-            )
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the model that is loaded, or being loaded, is the one that the settings want."""
+        return _model_of(self.settings) == _model_of(self._loaded)
+
+    async def reload(self) -> None:
+        """Read ignore files anew, free the model and load the one of the settings. Open documents stay open."""
+        self.follow_files()
+        async with self._loading:
+            documents = [session.document for session in self._sessions.values()]
+            decoder, self._decoder = self._decoder, None
+            self.close_documents()
+            if isinstance(decoder, ModelDecoder):
+                await asyncio.to_thread(decoder.close)
+            for document in documents:
+                self._begin(document)
+        await self.load()
 
     async def load(self) -> None:
         """Load the model and give it to all sessions."""
+        async with self._loading:
+            if self._decoder is None:
+                await self._load_model()
+
+    async def _load_model(self) -> None:
         settings = self._loaded = self.settings
         loop = asyncio.get_running_loop()
         self._announce("loading", f"loading {settings.model}")
@@ -170,6 +211,31 @@ class FlashServer(LanguageServer):
             result |= dataclasses.asdict(self._decoder.spent)
         return result
 
+    def clear_caches(self) -> None:
+        """Forget answers, KV caches and what was read of ignore files."""
+        documents = [session.document for session in self._sessions.values()]
+        self.close_documents()
+        self.follow_files()
+        for document in documents:
+            self._begin(document)
+
+    def pause(self, paused: bool) -> None:
+        """No suggestions until resumed; resuming ends a snooze too."""
+        self.gate.paused = paused
+        self.snooze(0)
+
+    def snooze(self, minutes: float) -> None:
+        """No suggestions for some minutes."""
+        self.gate.snooze(minutes)
+        if self._waking:
+            self._waking.cancel()
+        self._waking = asyncio.get_running_loop().call_later(60 * minutes, self._show_status)
+        self._show_status()
+
+    def explain_last_silence(self) -> Explanation | None:
+        """Why the latest reply that was empty for a reason of its own was empty; None if none was."""
+        return self._last_silence
+
     def close_documents(self) -> None:
         """Answer all that waits and stop decoding."""
         for uri in list(self._sessions):
@@ -190,6 +256,7 @@ class FlashServer(LanguageServer):
 
     def _set(self, settings: Settings, problems: list[str]) -> None:
         self.settings = settings
+        self.follow_files()
         for session in self._sessions.values():
             session.settings = settings
         for problem in problems:
@@ -204,20 +271,38 @@ class FlashServer(LanguageServer):
         if self.protocol.trace != types.TraceValue.Off:
             verbose = json.dumps(record) if self.protocol.trace == types.TraceValue.Verbose else None
             self.log_trace(types.LogTraceParams(protocol.REPLY_TRACE, verbose))
-        if reply.silence != self._silence and reply.silence not in protocol.NOT_A_VERDICT:
-            self._explain(reply.silence)
+        if reply.silence in protocol.NOT_A_VERDICT:
+            return
+        if reply.silence is not None:
+            self._last_silence = Explanation(
+                reason=reply.silence,
+                message=explain(reply.silence),
+                uri=record["uri"],
+                version=record["version"],
+            )
+        if reply.silence != self._silence:
+            self._silence = reply.silence
+            self._show_status()
 
-    def _explain(self, silence: str | None) -> None:
-        """Tell the client that replies are empty now, and why, or that they no longer are."""
-        self._silence = silence
-        status = self._status
-        if silence is not None:
-            status = protocol.Status(state="silent", message=status["message"], reason=silence)
+    def _show_status(self) -> None:
+        """Tell the client how things stand: that replies are empty and why, or that they no longer are."""
+        status, reason = self._status, self._silence
+        paused = PAUSED if self.gate.paused else SNOOZED if self.gate.snoozed_minutes else None
+        if paused:
+            status = protocol.Status(state="paused", message=status["message"], reason=paused)
+        elif reason not in (None, PAUSED, SNOOZED):
+            status = protocol.Status(state="silent", message=explain(str(reason)), reason=str(reason))
         self.protocol.notify(protocol.STATUS, status)
+
+    def follow_files(self) -> None:
+        """Take the rules on files from the settings and the workspace's folders, and read ignore files anew."""
+        folders = (path_of(folder.uri) for folder in self.workspace.folders.values())
+        self.gate.follow([folder for folder in folders if folder], self.settings)
 
     def _announce(self, state: str, message: str) -> None:
         self._status = protocol.Status(state=state, message=message)
-        self.protocol.notify(protocol.STATUS, self._status)
+        self._silence = None
+        self._show_status()
 
     def _announce_ready(self, document: Document, offset: int) -> None:
         line, character = document.position(offset, self.encoding)

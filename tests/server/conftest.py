@@ -88,8 +88,10 @@ class Client:
         (item,) = answer.items
         return item
 
-    async def command(self, name: str) -> Any:
-        return await self.lsp.workspace_execute_command_async(types.ExecuteCommandParams(name, []))
+    async def command(self, name: str, *arguments: Any) -> Any:
+        return await self.lsp.workspace_execute_command_async(
+            types.ExecuteCommandParams(name, list(arguments))
+        )
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,67 @@
+"""The commands of `workspace/executeCommand`. Every answer is JSON; docs/protocol.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flash_lsp import protocol
+from flash_lsp.workspace import FlashServer
+
+_SNOOZE_MINUTES = 10.0
+
+
+def stats(ls: FlashServer) -> dict[str, Any]:
+    """The totals since the server's start."""
+    return ls.stats()
+
+
+def toggle(ls: FlashServer, language: str = "") -> dict[str, Any]:
+    """Turn suggestions off or on again until the server ends, in one language or in all."""
+    return {"language": language, "enabled": ls.gate.toggle(language, ls.settings)}
+
+
+def pause(ls: FlashServer) -> dict[str, Any]:
+    """No suggestions until `flash-lsp.resume`."""
+    ls.pause(True)
+    return {"paused": True}
+
+
+def resume(ls: FlashServer) -> dict[str, Any]:
+    """End a pause or a snooze."""
+    ls.pause(False)
+    return {"paused": False}
+
+
+def snooze(ls: FlashServer, minutes: float = _SNOOZE_MINUTES) -> dict[str, Any]:
+    """No suggestions for some minutes; 0 ends it."""
+    ls.snooze(max(minutes, 0.0))
+    return {"minutes": ls.gate.snoozed_minutes}
+
+
+def explain_last_silence(ls: FlashServer) -> protocol.Explanation | None:
+    """Why the last reply that was empty was empty."""
+    return ls.explain_last_silence()
+
+
+async def reload(ls: FlashServer) -> dict[str, Any]:
+    """Load the model and read the ignore files anew."""
+    await ls.reload()
+    return ls.stats()
+
+
+def clear_caches(ls: FlashServer) -> None:
+    """Forget answers and KV caches."""
+    ls.clear_caches()
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    protocol.STATS: stats,
+    protocol.TOGGLE: toggle,
+    protocol.PAUSE: pause,
+    protocol.RESUME: resume,
+    protocol.SNOOZE: snooze,
+    protocol.EXPLAIN: explain_last_silence,
+    protocol.RELOAD: reload,
+    protocol.CLEAR_CACHES: clear_caches,
+}
