@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -70,6 +71,8 @@ class Answer:
     complete: bool
     """The decode came to its own end; else `text` is what was ready at a deadline."""
     silence: str | None = None
+    others: tuple[str, ...] | None = None
+    """Other texts for the same place, likely ones first; None: nobody has looked for them."""
     unsure: str = ""
     """A text that was silenced for want of confidence alone: it counts once typing has begun with it."""
 
@@ -82,15 +85,19 @@ class Answer:
             return self
         typed = len(place.prefix) - len(self.place.prefix)
         rest = place.rest_of(self.text, self.place)
-        if rest:
-            return Answer(place, rest, self.complete)
+        others = self.others and tuple(
+            filter(None, (place.rest_of(text, self.place) for text in self.others))
+        )
+        if rest or others:
+            best, *more = [rest, *(others or ())] if rest else others or ()
+            return Answer(place, best, self.complete, others=None if self.others is None else tuple(more))
         if rest is not None and typed < len(self.text):
             return Answer(place, "", self.complete, Silence.REPEATS_SUFFIX)
         rest = place.rest_of(self.unsure, self.place)
         if not rest:
             return None
         if typed < self.CONFIRMING:
-            return Answer(place, "", self.complete, self.silence, rest)
+            return Answer(place, "", self.complete, self.silence, unsure=rest)
         return Answer(place, rest, self.complete)
 
     def rest_at(self, place: Place) -> str | None:
@@ -100,6 +107,16 @@ class Answer:
     def first_line_complete(self, rest: str) -> bool:
         """Whether the first line of `rest`, a remainder of the text, is known to its end."""
         return bool(rest) and (self.complete or "\n" in rest.lstrip())
+
+
+def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:
+    """Those of `texts` that are not empty and not the beginning of one before or of one of `but`, in their order."""
+    seen, kept = list(but), []
+    for text in texts:
+        if text and not any(each.startswith(text) for each in seen):
+            seen.append(text)
+            kept.append(text)
+    return kept
 
 
 class Answers:

@@ -3,13 +3,15 @@ of LSP."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event
 
-from flash_engine import Cancelled, Engine, Session, Token
+from flash_engine import Cancelled, Engine, Generation, Session, Token, sampling
+from flash_engine.constraint import remaining
 from flash_lsp.filters.block import block_end
 from flash_lsp.filters.repetition import repeats
 from flash_lsp.prompt import templates
@@ -45,6 +47,8 @@ class Suggestion:
     """Tokens put through the model: the rest of the prompt and what was generated."""
     silence: str | None
     """Why `text` is empty, where the engine's work was cut short before the first character; else None."""
+    others: tuple[Suggestion, ...] = ()
+    """Different texts for the same place, if they were asked for."""
 
 
 class Completer:
@@ -135,46 +139,76 @@ class Completer:
         progress: Callable[[str], None] | None = None,
     ) -> Suggestion:
         """`complete` from a prompt made already for the end of `prefix`."""
-        started = time.perf_counter()
-        reused, computed = session.reused, session.computed
-        output = _Output(prefix, prompt.held, max_lines)
-        first_ms = 0.0
+        run = _Run(session, prompt, prefix, max_lines, max_tokens, min_logprob, progress)
         try:
             session.sync(prompt.tokens, cancel=cancel)
         except Cancelled:
-            finish = "cancelled"
-        else:
-            generation = session.generate(
+            return run.result("cancelled")
+        return run.take(
+            session.generate(
                 max_tokens=max_tokens + len(prompt.held),
                 stop=self.template.stop,
                 prefix=prompt.held,
                 deadline=deadline,
                 cancel=cancel,
             )
-            for token in generation:
-                grown = output.add(token)
-                if grown and not first_ms:
-                    first_ms = _ms_since(started)
-                if grown and progress is not None:
-                    progress(output.text)
-                if output.finish or output.new_tokens >= max_tokens:
-                    break
-                if output.new_tokens >= _ENOUGH_TO_JUDGE and output.logprob < min_logprob:
-                    output.finish = "unsure"
-                    break
-            finish = output.finish or generation.finish or "length"
-        return Suggestion(
-            text=output.text,
-            finish=finish,
-            tokens=len(output.ids),
-            logprob=output.logprob,
-            first_ms=first_ms,
-            total_ms=_ms_since(started),
-            reused=session.reused - reused,
-            computed=session.computed - computed,
-            silence=finish if not output.text and finish in _CUT_SHORT else None,
         )
 
+    def alternatives(
+        self,
+        first: Suggestion,
+        path: str,
+        prefix: str,
+        suffix: str,
+        *,
+        session: Session,
+        state: PromptState | None = None,
+        max_lines: int,
+        max_tokens: int,
+        count: int,
+        cancel: Event | None = None,
+    ) -> list[Suggestion]:
+        """Up to `count` texts that differ from `first`, which `complete` has just given, and from each other.
+
+        Each is greedy after another first token, the most likely ones first, on a fork of the prompt's KV cache. A
+        text that is the beginning of another one is left out. See `complete` for the rest.
+        """
+        prompt = self.prompt(path, prefix, suffix, state=state, max_tokens=max_tokens)
+        found: list[Suggestion] = []
+        try:
+            session.sync(prompt.tokens, cancel=cancel)
+        except Cancelled:
+            return found
+        tokenizer = self.engine.tokenizer
+        allowed = tokenizer.allowed(prompt.held) if prompt.held else None
+        logits = session.logits()[: tokenizer.vocab_size]
+        for token, logprob in sampling.best(logits, allowed, _TRIES * count + 1)[1:]:
+            data = tokenizer.token_bytes(token)
+            if len(found) == count or (cancel is not None and cancel.is_set()):
+                break
+            if not data or token in self.template.stop:
+                continue
+            fork = session.fork()
+            fork.append(token)
+            generation = fork.generate(
+                max_tokens=max_tokens + len(prompt.held) - 1,
+                stop=self.template.stop,
+                prefix=remaining(prompt.held, data),
+                cancel=cancel,
+            )
+            run = _Run(fork, prompt, prefix, max_lines, max_tokens)
+            other = run.take(generation, [Token(token, logprob, data)])
+            session.computed += fork.computed
+            texts = [first.text, *(each.text for each in found)]
+            if other.text.strip() and not any(
+                text.startswith(other.text) or (text and other.text.startswith(text)) for text in texts
+            ):
+                found.append(other)
+        return found
+
+
+_TRIES = 3
+"""First tokens tried for each text wanted."""
 
 _ENOUGH_TO_JUDGE = 5
 """Tokens after which a mean below the gate seldom recovers."""
@@ -184,6 +218,59 @@ _CUT_SHORT = {"cancelled", "deadline", "capacity"}
 
 def _ms_since(started: float) -> float:
     return (time.perf_counter() - started) * 1e3
+
+
+class _Run:
+    """One text being taken from a session's tokens, and what that costs."""
+
+    def __init__(
+        self,
+        session: Session,
+        prompt: Prompt,
+        prefix: str,
+        max_lines: int,
+        max_tokens: int,
+        min_logprob: float = -math.inf,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self._session = session
+        self._output = _Output(prefix, prompt.held, max_lines)
+        self._max_tokens = max_tokens
+        self._min_logprob = min_logprob
+        self._progress = progress
+        self._started = time.perf_counter()
+        self._before = session.reused, session.computed
+        self._first_ms = 0.0
+
+    def take(self, generation: Generation, first: Iterable[Token] = ()) -> Suggestion:
+        """Take tokens until the text is complete or they end; `first` came before the generation."""
+        output = self._output
+        for token in itertools.chain(first, generation):
+            grown = output.add(token)
+            if grown and not self._first_ms:
+                self._first_ms = _ms_since(self._started)
+            if grown and self._progress is not None:
+                self._progress(output.text)
+            if output.finish or output.new_tokens >= self._max_tokens:
+                break
+            if output.new_tokens >= _ENOUGH_TO_JUDGE and output.logprob < self._min_logprob:
+                output.finish = "unsure"
+                break
+        return self.result(output.finish or generation.finish or "length")
+
+    def result(self, finish: str) -> Suggestion:
+        output, (reused, computed) = self._output, self._before
+        return Suggestion(
+            text=output.text,
+            finish=finish,
+            tokens=len(output.ids),
+            logprob=output.logprob,
+            first_ms=self._first_ms,
+            total_ms=_ms_since(self._started),
+            reused=self._session.reused - reused,
+            computed=self._session.computed - computed,
+            silence=finish if not output.text and finish in _CUT_SHORT else None,
+        )
 
 
 class _Output:

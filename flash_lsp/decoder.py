@@ -7,13 +7,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
 from flash_engine import Cancelled, Engine, Session
 from flash_lsp.completer import Completer, Suggestion
-from flash_lsp.filters import MIN_LOGPROB
 from flash_lsp.flight import Job
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.settings import Settings
@@ -101,10 +100,24 @@ class ModelDecoder:
                 state=lineage.state,
                 max_lines=job.max_lines,
                 max_tokens=job.max_tokens,
-                min_logprob=MIN_LOGPROB,
+                min_logprob=job.min_logprob,
                 cancel=cancel,
                 progress=progress,
             )
+            if job.candidates > 1:
+                others = self._completer.alternatives(
+                    suggestion,
+                    job.path,
+                    job.place.prefix,
+                    job.place.suffix,
+                    session=session,
+                    state=lineage.state,
+                    max_lines=job.max_lines,
+                    max_tokens=job.max_tokens,
+                    count=job.candidates - 1,
+                    cancel=cancel,
+                )
+                suggestion = replace(suggestion, others=tuple(others))
         except Cancelled:
             pass
         except Exception as error:

@@ -25,6 +25,10 @@ class Job:
     place: Place
     max_lines: int
     max_tokens: int
+    min_logprob: float
+    """A text less likely than this, as a mean, need not be decoded to its end."""
+    candidates: int
+    """Different texts wanted."""
 
 
 class Decoder(Protocol):
@@ -40,8 +44,9 @@ class Decoder(Protocol):
 class Flight:
     """One decode. It goes on while the user types what it produces, and past the reply it was started for."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, candidates: int = 1) -> None:
         self.place = place
+        self.candidates = candidates
         self.text = ""
         """As far as it has been decoded, unfiltered."""
         self.cancel: Callable[[], None] = lambda: None
@@ -50,6 +55,10 @@ class Flight:
         """Whether typing led from the decode's place to `place` and nothing produced so far contradicts it."""
         typed = place.typed_since(self.place)
         return typed is not None and (self.text.startswith(typed) or typed.startswith(self.text))
+
+    def is_ahead_of(self, place: Place) -> bool:
+        """Whether typing might lead from `place` to the decode's."""
+        return self.place.typed_since(place) is not None
 
     def ready_at(self, place: Place) -> str:
         """The part of the unfinished text that can be shown at `place`: its complete lines, or else its whole words."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,6 +40,8 @@ class Reply:
     """The deadline passed with nothing ready."""
     complete_line: bool
     """The first line of the text is known to its end."""
+    others: tuple[str, ...] = ()
+    """More texts to choose from, where several were asked for."""
     suggestion: Suggestion | None = None
     """The decode that ended with this reply."""
 
@@ -48,10 +50,17 @@ class Pending:
     """A request at `place`, where the cursor is at `offset` of a version of the document."""
 
     def __init__(
-        self, place: Place, offset: int, version: int, clock: Clock, reply: Callable[[Reply], None]
+        self,
+        place: Place,
+        offset: int,
+        version: int,
+        clock: Clock,
+        reply: Callable[[Reply], None],
+        candidates: int,
     ) -> None:
         self.place = place
         self.offset = offset
+        self.candidates = candidates
         self.source = "none"
         self.held = False
         self._version = version
@@ -68,6 +77,7 @@ class Pending:
         self,
         text: str,
         *,
+        others: Sequence[str] = (),
         silence: str | None = None,
         complete_line: bool = False,
         suggestion: Suggestion | None = None,
@@ -77,5 +87,15 @@ class Pending:
             timer.cancel()
         seconds = self._clock.time() - self._arrived
         self._send(
-            Reply(text, silence, self.source, self._version, seconds, self.held, complete_line, suggestion)
+            Reply(
+                text,
+                silence,
+                self.source,
+                self._version,
+                seconds,
+                self.held,
+                complete_line,
+                tuple(others),
+                suggestion,
+            )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from flash_lsp.languages import language
 from flash_lsp.text import Edit
 
 MID_LINE = "mid-line"
@@ -12,20 +13,22 @@ _REST_OF_LINE = re.compile(r"[^\r\n]*")
 _CLOSERS = re.compile(r"""[\s)\]}>"'`;,:]*""")
 _CLOSING = (")", "]", "}")
 _OPENED_LINE = re.compile(r"((?:\r\n?|\n)[ \t]*)(?:\r\n?|\n)[ \t]*")
-_OPENER = re.compile(r"(?:[:({\[]|=>|->|\b(?:then|do|else|begin))\s*$")
 PAIRS = ("()", "[]", "{}", '""', "''", "``")
 
 
-def line_limit(prefix: str, suffix: str, *, block: int) -> int:
+def line_limit(language_id: str, prefix: str, suffix: str, *, block: int) -> int:
     """Lines that may be suggested between `prefix` and `suffix`: `block` where a block begins (at the end of a line
-    that opens one, or on the blank line below it), 1 elsewhere, and 0 inside a line whose rest is more than closers."""
+    that opens one, or on the blank line below it), 1 elsewhere, comments included, and 0 inside a line whose rest is
+    more than closers."""
     rest = _REST_OF_LINE.match(suffix)
     assert rest is not None
     if not _CLOSERS.fullmatch(rest[0]):
         return 0
     if rest[0].strip():
         return 1
-    return block if _OPENER.search(_last_line(prefix)) else 1
+    rules, line = language(language_id), _last_line(prefix)
+    in_comment = line.lstrip().startswith(rules.line_comment)
+    return block if not in_comment and rules.opens_block.search(line) else 1
 
 
 def _last_line(prefix: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from lsprotocol import types
 
@@ -12,35 +13,41 @@ _WORD_END = re.compile(r"\w*\Z")
 _LABEL = 60
 
 
-def inline_list(text: str, chosen: str, replaced: types.Range) -> types.InlineCompletionList:
-    """One inline item. Its range is empty and at the cursor, so that every editor draws it behind the cursor, except
+def inline_list(texts: Sequence[str], chosen: str, replaced: types.Range) -> types.InlineCompletionList:
+    """Inline items. Their range is empty and at the cursor, so that every editor draws them behind the cursor, except
     over a selected menu entry `chosen`, whose range and text an item must keep."""
-    return types.InlineCompletionList([types.InlineCompletionItem(insert_text=chosen + text, range=replaced)])
+    return types.InlineCompletionList(
+        [types.InlineCompletionItem(insert_text=chosen + text, range=replaced) for text in texts]
+    )
 
 
-def completion_list(document: Document, offset: int, text: str, encoding: str) -> types.CompletionList:
-    """One menu entry for a client without ghost text. It replaces the word before the cursor, by which menus
-    filter, and is asked for anew at every key."""
+def completion_list(
+    document: Document, offset: int, texts: Sequence[str], encoding: str
+) -> types.CompletionList:
+    """Menu entries for a client without ghost text. They replace the word before the cursor, by which menus filter,
+    and are asked for anew at every key."""
     word = _WORD_END.search(document.text, max(offset - 100, 0), offset)
     assert word is not None
-    first_line = (word[0] + text.strip()).splitlines()[0]
     span = types.Range(
         types.Position(*document.position(word.start(), encoding)),
         types.Position(*document.position(offset, encoding)),
     )
-    item = types.CompletionItem(
+    items = [_entry(document.language_id, word[0], text, span) for text in texts]
+    return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _entry(language: str, word: str, text: str, span: types.Range) -> types.CompletionItem:
+    first_line = (word + text.strip()).split("\n", 1)[0]
+    return types.CompletionItem(
         label=first_line if len(first_line) <= _LABEL else first_line[: _LABEL - 1] + "…",
         kind=types.CompletionItemKind.Snippet,
         detail="flash-lsp",
-        documentation=types.MarkupContent(
-            types.MarkupKind.Markdown, f"```{document.language_id}\n{word[0]}{text}\n```"
-        ),
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, f"```{language}\n{word}{text}\n```"),
         filter_text=first_line,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(span, word[0] + text),
+        text_edit=types.TextEdit(span, word + text),
     )
-    return types.CompletionList(is_incomplete=True, items=[item])
 
 
 def selected_entry(

@@ -16,6 +16,9 @@ from flash_lsp.replies import completion_list, inline_list, selected_entry
 from flash_lsp.settings import SECTION, Settings
 from flash_lsp.workspace import FlashServer, Load
 
+_CANDIDATES = 3
+"""Suggestions to choose among where the user asked for one."""
+
 _CONFIGURATION_WAIT = 1.0
 """Seconds to wait for the client's settings before the model is loaded without them."""
 
@@ -129,8 +132,19 @@ async def inline_completion(
         types.Position(*document.position(start, encoding)), types.Position(*document.position(end, encoding))
     )
     invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-    reply = await ls.ask(session, start, end, chosen=chosen, invoked=invoked)
-    return inline_list(reply.text, chosen, replaced) if reply.text else None
+    if invoked:  # to choose among, so it may take its time
+        reply = await ls.ask(
+            session,
+            start,
+            end,
+            chosen=chosen,
+            invoked=True,
+            candidates=_CANDIDATES,
+            deadline_ms=ls.settings.hold_ms,
+        )
+    else:
+        reply = await ls.ask(session, start, end, chosen=chosen)
+    return inline_list([reply.text, *reply.others], chosen, replaced) if reply.text else None
 
 
 async def completion(ls: FlashServer, params: types.CompletionParams) -> types.CompletionList | None:
@@ -141,8 +155,10 @@ async def completion(ls: FlashServer, params: types.CompletionParams) -> types.C
     document, encoding = session.document, ls.encoding
     offset = document.offset(params.position.line, params.position.character, encoding)
     # A menu keeps what it is given: it gets whole lines.
-    reply = await ls.ask(session, offset, offset, deadline_ms=ls.settings.hold_ms)
-    return completion_list(document, offset, reply.text, encoding) if reply.text else None
+    asked_for = params.context and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
+    candidates = _CANDIDATES if asked_for else 1
+    reply = await ls.ask(session, offset, offset, candidates=candidates, deadline_ms=ls.settings.hold_ms)
+    return completion_list(document, offset, [reply.text, *reply.others], encoding) if reply.text else None
 
 
 async def _follow_configuration(ls: FlashServer) -> None:

@@ -6,15 +6,16 @@ text from a `Decoder`, and every request is answered exactly once, through its `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flash_lsp import filters
-from flash_lsp.answers import Answer, Answers, Place
+from flash_lsp import filters, power
+from flash_lsp.answers import Answer, Answers, Place, distinct
 from flash_lsp.flight import Decoder, Flight, Job
 from flash_lsp.gate import MANUAL_ONLY, unsuitable
-from flash_lsp.pending import Clock, Pending, Reply
+from flash_lsp.pending import Clock, Pending, Reply, Timer
 from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit
 from flash_lsp.settings import Settings
 from flash_lsp.text import Document, Edit
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 
 OUT_OF_TIME = "out-of-time"
+
+READ_AFTER = 0.2
+"""Seconds without a key after which a suggestion is being read, and may be accepted."""
 
 _AT_ONCE = 0.02
 """Seconds within which no person types a second key: what closes a pair then is the editor's."""
@@ -70,6 +74,7 @@ class DocumentSession:
         self._target: Place | None = None
         self._pending: Pending | None = None
         self._follows_typing = False
+        self._reading: Timer | None = None
         self._cursor = -1
         self._edited = -_AT_ONCE
 
@@ -85,12 +90,13 @@ class DocumentSession:
             return
         self._silence_pending("superseded")
         self._told = None
+        self._stop_reading()
         cursor = self._follow(edits[-1])
         place = self._target = self._place(cursor, cursor)
-        if self._flight and not self._flight.agrees(place):
+        if self._flight and not self._flight.agrees(place) and not self._flight.is_ahead_of(place):
             self._land()
         typing = len(edits) == 1 and edits[0].inserted and self._follows_typing
-        if typing and self.settings.decode_ahead and not self._forbidden(place) and not self._known(place):
+        if typing and self._may_decode_ahead(place):
             self._fly(place)
 
     def request(
@@ -101,18 +107,21 @@ class DocumentSession:
         *,
         chosen: str = "",
         invoked: bool = False,
+        candidates: int = 1,
         deadline_ms: int | None = None,
     ) -> Callable[[], None]:
         """Ask for a suggestion at the cursor `end`; returns what withdraws the request.
 
         While the editor's completion menu is open, `chosen` is its selected entry, which would replace the text from
         `start` on; otherwise `start` equals `end`. `invoked`: the user asked for it, so it may stand inside a line.
+        candidates: different texts to choose from; with more than one, none is held back for want of confidence.
         deadline_ms: when an unfinished text is good enough for a reply, if not at the deadline of the settings.
         """
         self._silence_pending("superseded")
         self._told = None
+        self._stop_reading()
         place = self._place(start, end, chosen)
-        pending = self._pending = Pending(place, end, self.document.version, self._clock, reply)
+        pending = self._pending = Pending(place, end, self.document.version, self._clock, reply, candidates)
         self._follows_typing = not invoked and not chosen
         deadline = self.settings.deadline_ms if deadline_ms is None else deadline_ms
         self._serve(pending, deadline / 1000, invoked=invoked)
@@ -125,11 +134,13 @@ class DocumentSession:
 
     def relax(self) -> None:
         """Give up a decode that no request waits for, so that another document gets the model."""
+        self._stop_reading()
         if not self._pending:
             self._land()
 
     def close(self) -> None:
         """Answer what waits and stop decoding."""
+        self._stop_reading()
         self._silence_pending("closed")
         self._land()
 
@@ -151,7 +162,7 @@ class DocumentSession:
         if forbidden and not (invoked and forbidden in (MID_LINE, MANUAL_ONLY)):
             self._silence_pending(forbidden)
             return
-        known = self._known(pending.place)
+        known = self._known(pending.place, pending.candidates)
         if known:
             pending.source, answer = known
             self._answer_pending(answer)
@@ -169,26 +180,39 @@ class DocumentSession:
         return None if self._line_limit(place) else MID_LINE
 
     def _line_limit(self, place: Place) -> int:
-        return line_limit(place.prefix, place.suffix, block=self.settings.max_lines)
+        return line_limit(place.language, place.prefix, place.suffix, block=self.settings.max_lines)
 
-    def _known(self, place: Place) -> tuple[str, Answer] | None:
+    def _known(self, place: Place, candidates: int = 1) -> tuple[str, Answer] | None:
         """What can be answered at `place` without a decode, and where it comes from."""
-        if self._shown and self._shown.rest_at(place):
+        if candidates == 1 and self._shown and self._shown.rest_at(place):
             return "shown", self._shown
         answer = self._answers.find(place)
-        return ("answers", answer) if answer else None
+        return ("answers", answer) if answer and (candidates == 1 or answer.others is not None) else None
+
+    def _may_decode_ahead(self, place: Place) -> bool:
+        """Whether to decode at `place` before anyone asks."""
+        wanted = self.settings.decode_ahead and not power.saving(self.settings.power_saving)
+        return wanted and not self._forbidden(place) and not self._known(place)
 
     def _fly(self, place: Place) -> None:
         """Have a decode under way that agrees with `place`: the present one, or else a new one."""
         self._target = place
-        if self._flight and self._flight.agrees(place):
+        candidates = self._pending.candidates if self._pending else 1
+        if self._flight and self._flight.agrees(place) and self._flight.candidates >= candidates:
             return
         self._land()
         if self._decoder is None:
             return
-        flight = self._flight = Flight(place)
-        lines = self._line_limit(place) or 1
-        job = Job(self.document.uri, self._path, place, lines, self.settings.max_tokens)
+        flight = self._flight = Flight(place, candidates)
+        job = Job(
+            self.document.uri,
+            self._path,
+            place,
+            max_lines=self._line_limit(place) or 1,
+            max_tokens=self.settings.max_tokens,
+            min_logprob=self._gate(candidates),
+            candidates=candidates,
+        )
         flight.cancel = self._decoder.start(
             job,
             lambda text: self._on_progress(flight, text),
@@ -205,7 +229,7 @@ class DocumentSession:
         if flight is not self._flight:
             return
         flight.text = text
-        if self._target and not flight.agrees(self._target):
+        if self._target and not flight.agrees(self._target) and not flight.is_ahead_of(self._target):
             self._fly(self._target)
         elif self._pending and self._pending.held:
             self._answer_pending_in_part()
@@ -214,33 +238,66 @@ class DocumentSession:
         if flight is not self._flight:
             return
         self._flight = None
-        answer = self._judge(flight.place, suggestion)
+        answer = self._judge(flight, suggestion)
         if suggestion.finish != "error":
             self._answers.add(answer)
         self._lengthen_shown(answer)
         if self._pending is None:
+            self._start_reading()
             return
         if here := answer.at(self._pending.place):
             self._answer_pending(here, suggestion)
         else:
             self._fly(self._pending.place)
 
-    def _judge(self, place: Place, suggestion: Suggestion) -> Answer:
+    def _judge(self, flight: Flight, suggestion: Suggestion) -> Answer:
         """A finished decode after the filters."""
+        place, gate = flight.place, self._gate(flight.candidates)
         text, silence, unsure = suggestion.text, suggestion.silence, ""
         if silence is None:
-            filtered = self._filtered(place, text, suggestion.logprob)
+            filtered = self._filtered(place, text, suggestion.logprob, gate)
             text, silence = filtered.text, filtered.silence and str(filtered.silence)
             if filtered.silence is filters.Silence.LOW_CONFIDENCE:
-                unsure = self._filtered(place, suggestion.text, 0.0).text
+                unsure = self._filtered(place, suggestion.text).text
         if silence is None and not text:
             silence = "empty"
+        others = [self._filtered(place, other.text).text for other in suggestion.others]
+        if silence and any(others):
+            text, silence = next(filter(None, others)), None
         return Answer(
-            place, "" if silence else text, suggestion.finish not in ("length", "unsure"), silence, unsure
+            place,
+            "" if silence else text,
+            suggestion.finish not in ("length", "unsure"),
+            silence,
+            None if flight.candidates == 1 else tuple(distinct(others, but=[text])),
+            unsure,
         )
 
-    def _filtered(self, place: Place, text: str, logprob: float) -> filters.Filtered:
-        return filters.apply(self.document.language_id, place.prefix, place.suffix, text, logprob)
+    def _gate(self, candidates: int) -> float:
+        """The mean log-probability that a text needs; who asks for candidates judges them himself."""
+        return filters.GATES[self.settings.eagerness] if candidates == 1 else -math.inf
+
+    def _filtered(
+        self, place: Place, text: str, logprob: float = 0.0, gate: float = -math.inf
+    ) -> filters.Filtered:
+        return filters.apply(place.language, place.prefix, place.suffix, text, logprob, min_logprob=gate)
+
+    def _start_reading(self) -> None:
+        """Decode what follows the suggestion that is shown, as if it were accepted, once it has stood for a while."""
+        if self._told and self._told.text and self._reading is None:
+            self._reading = self._clock.call_later(READ_AFTER, self._read_on)
+
+    def _read_on(self) -> None:
+        self._reading = None
+        if self._told and self._flight is None and self._pending is None:
+            accepted = self._told.place.after(self._told.text)
+            if self._may_decode_ahead(accepted):
+                self._fly(accepted)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+            self._reading = None
 
     def _lengthen_shown(self, answer: Answer) -> None:
         """Let a finished answer lengthen what is shown, never change it, and say so to the client."""
@@ -267,7 +324,7 @@ class DocumentSession:
             return
         place = self._pending.place
         text = self._flight.ready_at(place)
-        filtered = self._filtered(place, text, 0.0)
+        filtered = self._filtered(place, text)
         if filtered.text and filtered.silence is None:
             self._answer_pending(Answer(place, filtered.text, complete=False))
 
@@ -277,12 +334,19 @@ class DocumentSession:
         if pending is None:
             return
         text = answer.rest_at(pending.place) or ""
+        others: list[str] = []
+        if pending.candidates > 1:
+            shown = (self._shown and self._shown.rest_at(pending.place)) or ""
+            texts = distinct([text if text.startswith(shown) else shown, text, *(answer.others or ())])
+            text, others = texts[0] if texts else "", texts[1 : pending.candidates]
         if text:
             self._told = _Told(pending.place, pending.offset, text)
             if answer is not self._shown:
                 self._shown = Answer(pending.place, text, answer.complete)
+            self._start_reading()
         pending.answer(
             text,
+            others=others,
             silence=answer.silence,
             complete_line=answer.first_line_complete(text),
             suggestion=suggestion,

@@ -66,6 +66,10 @@ class Settings:
     max_file_kb: int = _number(2_048, 1, 1_048_576, "thousand characters; larger files are left alone")
     decode_ahead: bool = _flag(True)
     """Start decoding when the text changes, before the editor asks."""
+    eagerness: str = _choice("balanced", "careful", "eager")
+    """How sure the model has to be of what is shown without being asked for."""
+    power_saving: str = _choice("auto", "on", "off")
+    """Whether to decode only what is asked for; auto: on battery."""
     completion: str = _choice("auto", "always", "never")
     """Whether `textDocument/completion` is answered; auto: for clients without inline completion."""
     model: str = _setting(

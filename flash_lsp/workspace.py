@@ -112,6 +112,7 @@ class FlashServer(LanguageServer):
         *,
         chosen: str = "",
         invoked: bool = False,
+        candidates: int = 1,
         deadline_ms: int | None = None,
     ) -> Reply:
         """The session's reply; see DocumentSession.request. Cancelling the task withdraws the request."""
@@ -129,7 +130,13 @@ class FlashServer(LanguageServer):
                 answered.set_result(reply)
 
         withdraw = session.request(
-            start, end, answer, chosen=chosen, invoked=invoked, deadline_ms=deadline_ms
+            start,
+            end,
+            answer,
+            chosen=chosen,
+            invoked=invoked,
+            candidates=candidates,
+            deadline_ms=deadline_ms,
         )
         try:
             reply = await answered

@@ -27,6 +27,16 @@ def greedy_numpy(logits: Logits, allowed: Candidates | None = None) -> tuple[int
     return (best if allowed is None else int(allowed[best])), logprob
 
 
+def best(logits: Logits, allowed: Candidates | None, count: int) -> list[tuple[int, float]]:
+    """The `count` most likely ids (fewer if fewer are allowed), most likely first, with their log-probabilities."""
+    scores = (logits if allowed is None else logits[allowed]).astype(np.float64)
+    scores -= scores.max()
+    order = np.argsort(-scores, kind="stable")[:count]
+    logprobs = scores[order] - np.log(np.sum(np.exp(scores)))
+    ids = order if allowed is None else allowed[order]
+    return [(int(token), float(logprob)) for token, logprob in zip(ids, logprobs, strict=True)]
+
+
 def sample(
     logits: Logits, allowed: Candidates | None, temperature: float, rng: np.random.Generator
 ) -> tuple[int, float]:

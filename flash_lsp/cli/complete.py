@@ -95,7 +95,7 @@ def complete_at(
     from flash_lsp.prompt.window import PromptState
     from flash_lsp.settings import Settings
 
-    lines = line_limit(prefix, suffix, block=max_lines or Settings().max_lines)
+    lines = line_limit(language_id(location.path), prefix, suffix, block=max_lines or Settings().max_lines)
     started = time.monotonic()
     with Engine.load(**engine_options) as engine:
         loaded = time.monotonic()

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from flash_lsp.filters.brackets import cut_unbalanced
 from flash_lsp.filters.candidate import Candidate, Silence
-from flash_lsp.filters.confidence import MIN_LOGPROB, require_confidence
+from flash_lsp.filters.confidence import GATES, MIN_LOGPROB, require_confidence
 from flash_lsp.filters.repetition import reject_repetition
 from flash_lsp.filters.scope import cut_at_scope_end
 from flash_lsp.filters.suffix import cut_repeated_suffix
 from flash_lsp.filters.whitespace import trim
 
-__all__ = ["MIN_LOGPROB", "Candidate", "Filtered", "Silence", "apply"]
+__all__ = ["GATES", "MIN_LOGPROB", "Candidate", "Filtered", "Silence", "apply"]
 
 
 @dataclass(frozen=True, slots=True)

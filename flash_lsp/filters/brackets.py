@@ -5,23 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from flash_lsp import languages
 from flash_lsp.filters.candidate import Candidate, Silence
 
 _OPENER = {")": "(", "]": "[", "}": "{"}
-_HASH_COMMENTS = {
-    "python",
-    "shellscript",
-    "ruby",
-    "perl",
-    "r",
-    "yaml",
-    "toml",
-    "makefile",
-    "dockerfile",
-    "cmake",
-}
-_CHARACTER_LITERALS = {"c", "cpp", "csharp", "go", "java", "kotlin", "rust", "scala", "swift"}
-"""Languages whose single quotes hold one character; a lone one is something else (a Rust lifetime)."""
 _LOOK_BACK = 4000
 """Characters before the cursor that are read for brackets left open."""
 
@@ -33,10 +20,14 @@ class BracketReader:
     """
 
     def __init__(self, language: str) -> None:
-        comment = "#" if language in _HASH_COMMENTS else "//"
-        character = "'(?:\\\\[^']+|[^'\\\\\n])'" if language in _CHARACTER_LITERALS else "'"
+        rules = languages.language(language)
+        comment = rules.line_comment
+        character = "'(?:\\\\[^']+|[^'\\\\\n])'" if rules.character_literals else "'"
+        block = r"|/\*" if rules.block_comments else ""
         self._closers = {'"""': '"""', "'''": "'''", '"': '"', "'": "'", "`": "`", comment: "\n", "/*": "*/"}
-        self._in_code = re.compile(rf"\\.|\"\"\"|'''|\"|{character}|`|{comment}|/\*|[()\[\]{{}}]", re.DOTALL)
+        self._in_code = re.compile(
+            rf"\\.|\"\"\"|'''|\"|{character}|`|{comment}{block}|[()\[\]{{}}]", re.DOTALL
+        )
         self.openers: list[str] = []
         self.closer: str | None = None
         """What ends the string or comment that the text so far ends in; None: it ends in code."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from flash_lsp.filters.candidate import Candidate, Silence
 
-MIN_LOGPROB = -1.0
-"""A geometric mean probability of 1 in 2.7. Lenient: of the bundled model's answers to lines of real code it
-silences one in eleven, and hardly any that is right (docs/quality.md)."""
+GATES = {"balanced": -1.0, "careful": -0.5, "eager": -2.0}
+"""Lowest mean log-probability that is shown, by the setting `eagerness`: a geometric mean probability of 1 in 2.7, 1.6
+and 7.4. The curve behind them is in docs/quality.md."""
+
+MIN_LOGPROB = GATES["balanced"]
 
 
 def require_confidence(candidate: Candidate, min_logprob: float) -> str | Silence:

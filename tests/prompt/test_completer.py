@@ -183,3 +183,21 @@ def test_a_key_costs_a_few_tokens_and_the_history_does_not_matter(engine: Engine
     for at in (70, len(text) - 1):
         fresh = complete(at, engine.session(), PromptState())
         assert (fresh.text, fresh.logprob) == (typed[at].text, typed[at].logprob)
+
+
+def test_alternatives_are_different_and_leave_the_first_as_it_is(engine: Engine) -> None:
+    completer = Completer(engine)
+    place = ("a.py", "class Stack:\n    def __init__(self):\n        self.items = []\n\n    def p", "\n")
+    limits = {"session": engine.session(), "state": PromptState(), "max_lines": 1, "max_tokens": 24}
+
+    def work() -> tuple[Suggestion, list[Suggestion], Suggestion]:
+        first = completer.complete(*place, **limits)  # type: ignore[arg-type]
+        others = completer.alternatives(first, *place, count=3, **limits)  # type: ignore[arg-type]
+        return first, others, completer.complete(*place, **limits)  # type: ignore[arg-type]
+
+    first, others, again = engine.submit(work).result()
+    texts = [first.text, *(other.text for other in others)]
+    assert len(texts) == len(set(texts)) == 4
+    assert not any(a.startswith(b) for a in texts for b in texts if a is not b)
+    assert again.text == first.text, "the fork leaves the prompt's cache as it was"
+    assert again.computed <= first.tokens + 1

@@ -85,8 +85,8 @@ class Client:
         if answer is None:
             return None
         assert isinstance(answer, types.InlineCompletionList)
-        (item,) = answer.items
-        return item
+        assert kind == 1 or len(answer.items) == 1
+        return answer.items[0]
 
     async def command(self, name: str, *arguments: Any) -> Any:
         return await self.lsp.workspace_execute_command_async(

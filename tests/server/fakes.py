@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,11 +51,16 @@ class FakeClock:
 
 
 def suggestion(
-    text: str, finish: str = "line", *, logprob: float = -0.1, silence: str | None = None
+    text: str,
+    finish: str = "line",
+    *,
+    logprob: float = -0.1,
+    silence: str | None = None,
+    others: Sequence[Suggestion] = (),
 ) -> Suggestion:
     return Suggestion(
         text=text, finish=finish, tokens=3, logprob=logprob, first_ms=1.0, total_ms=2.0, reused=10, computed=5,
-        silence=silence,
+        silence=silence, others=tuple(others),
     )  # fmt: skip
 
 
@@ -161,7 +166,9 @@ class Editor:
     def delete(self, count: int = 1) -> None:
         self.edit(self.cursor - count, count, "")
 
-    def ask(self, *, chosen: str = "", start: int | None = None, invoked: bool = False) -> Asked:
+    def ask(
+        self, *, chosen: str = "", start: int | None = None, invoked: bool = False, candidates: int = 1
+    ) -> Asked:
         asked = Asked()
         self.asked.append(asked)
         asked.withdraw = self.session.request(
@@ -170,5 +177,6 @@ class Editor:
             asked.replies.append,
             chosen=chosen,
             invoked=invoked,
+            candidates=candidates,
         )
         return asked

@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,9 @@ class ScriptedEngine:
 class ScriptedCompleter:
     def __init__(self, token_seconds: float) -> None:
         self._token_seconds = token_seconds
+
+    def alternatives(self, first: Suggestion, *place: str, **limits: Any) -> list[Suggestion]:
+        return [replace(first, text=f"{first.text[:1]}{number}") for number in range(2) if first.text]
 
     def complete(
         self,

@@ -145,6 +145,36 @@ async def test_a_selected_menu_entry_is_extended_in_its_own_range() -> None:
         assert item.insert_text == "mpute(first, second)"
 
 
+async def test_several_items_for_who_asks_by_hand() -> None:
+    async with connect("vscode-1.139.1") as client:
+        document = client.open("total = co")
+        answer = await client.lsp.text_document_inline_completion_async(
+            types.InlineCompletionParams(
+                types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked),
+                types.TextDocumentIdentifier(document.uri),
+                client.position(document, 10),
+            )
+        )
+        assert isinstance(answer, types.InlineCompletionList)
+        assert [item.insert_text for item in answer.items] == ["mpute(first, second)", "m0", "m1"]
+        assert len({str(item.range) for item in answer.items}) == 1
+    async with connect("emacs-lsp-mode-10.0.0") as client:
+        client.open("total = co")
+        for kind, labels in (
+            (types.CompletionTriggerKind.TriggerForIncompleteCompletions, ["compute(first, second)"]),
+            (types.CompletionTriggerKind.Invoked, ["compute(first, second)", "com0", "com1"]),
+        ):
+            answer = await client.lsp.text_document_completion_async(
+                types.CompletionParams(
+                    types.TextDocumentIdentifier("file:///w/a.py"),
+                    types.Position(0, 10),
+                    types.CompletionContext(kind),
+                )
+            )
+            assert isinstance(answer, types.CompletionList)
+            assert [item.label for item in answer.items] == labels
+
+
 async def test_neovim_selected_text_is_ignored() -> None:
     async with connect("nvim-0.12.4") as client:
         document = client.open("total = co")

@@ -25,12 +25,35 @@ CASES = [
     ("undo|", 1),
     ("|", 1),
 ]
+BY_LANGUAGE = [
+    ("python", "# note:\n|", 1),
+    ("python", "x = {1:\n|", 8),
+    ("python", "f = lambda x:|", 8),
+    ("go", "switch x {\ncase 1:\n\t|", 8),
+    ("go", "// later:\n|", 1),
+    ("go", "x :=|", 1),
+    ("c", "label:\n|", 1),
+    ("cpp", "public:\n  |", 8),
+    ("cpp", "int f() {\n  |\n}", 8),
+    ("rust", "Some(x) =>\n    |", 8),
+    ("java", "default:\n  |", 8),
+    ("typescript", "const f = () => {|}", 1),
+    ("typescript", "const f = () =>|", 8),
+    ("shellscript", "if a; then|", 8),
+    ("shellscript", "# then|", 1),
+]
 
 
 @pytest.mark.parametrize(("text", "lines"), CASES)
 def test_line_limit(text: str, lines: int) -> None:
     prefix, suffix = text.split("|")
-    assert line_limit(prefix, suffix, block=8) == lines
+    assert line_limit("", prefix, suffix, block=8) == lines
+
+
+@pytest.mark.parametrize(("language", "text", "lines"), BY_LANGUAGE)
+def test_line_limit_by_language(language: str, text: str, lines: int) -> None:
+    prefix, suffix = text.split("|")
+    assert line_limit(language, prefix, suffix, block=8) == lines
 
 
 def test_cursor_after() -> None:

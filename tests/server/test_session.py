@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from tests.server.fakes import Asked, Editor
+from flash_lsp import power
+from tests.server.fakes import Asked, Editor, suggestion
 
 
 def test_a_finished_decode_answers_before_the_deadline() -> None:
@@ -468,3 +471,111 @@ def test_a_patient_request_gets_the_whole_line() -> None:
     editor.decoder.last.say("uick(a, ")
     editor.clock.advance(0.4)
     assert asked.reply.text == "uick(a,"
+
+
+def test_who_asks_for_candidates_gets_different_ones_the_shown_one_first() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("foo(a)")
+    asked = editor.ask(invoked=True, candidates=3)
+    assert editor.decoder.last.job.candidates == 3
+    editor.decoder.last.end(
+        "foo(a)", others=[suggestion("bar(b)"), suggestion("foo"), suggestion("baz(c, d)")]
+    )
+    assert (asked.reply.text, asked.reply.others) == ("foo(a)", ("bar(b)", "baz(c, d)"))
+    again = editor.ask(invoked=True, candidates=3)
+    assert (again.reply.others, again.reply.source) == (("bar(b)", "baz(c, d)"), "answers")
+    editor.type("baz")
+    assert editor.ask().reply.text == "(c, d)", "part of the third was taken"
+    editor.delete(1)
+    asked = editor.ask(invoked=True, candidates=3)
+    assert {asked.reply.text, *asked.reply.others} == {"z(c, d)", "r(b)"}
+    assert len(editor.decoder.decodes) == 2
+
+
+def test_an_unlikely_text_is_shown_to_who_asks_for_candidates() -> None:
+    editor = Editor("x = ")
+    assert editor.ask().replies == []
+    editor.decoder.last.end("foo", logprob=-3.0)
+    asked = editor.ask(invoked=True, candidates=2)
+    assert editor.decoder.last.job.min_logprob < -1e9
+    editor.decoder.last.end("foo", logprob=-3.0, others=[suggestion("", logprob=-3.0)])
+    assert (asked.reply.text, asked.reply.others) == ("foo", ())
+
+
+def test_candidates_that_take_too_long_do_not_hold_the_first() -> None:
+    editor = Editor("x = ")
+    asked = Asked()
+    editor.session.request(4, 4, asked.replies.append, invoked=True, candidates=3, deadline_ms=400)
+    editor.decoder.last.say("foo(a)")
+    editor.clock.advance(0.4)
+    assert asked.reply.text == "foo(a)"
+
+
+@pytest.mark.parametrize(("eagerness", "shown"), [("careful", False), ("balanced", False), ("eager", True)])
+def test_eagerness_moves_the_gate(eagerness: str, shown: bool) -> None:
+    editor = Editor("x = ", eagerness=eagerness)
+    asked = editor.ask()
+    editor.decoder.last.end("foo", logprob=-1.5)
+    assert bool(asked.reply.text) is shown
+
+
+def test_what_follows_a_suggestion_is_decoded_while_it_is_read() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("foo(a)")
+    editor.clock.advance(0.19)
+    assert len(editor.decoder.decodes) == 1, "typing goes on, for all that is known"
+    editor.clock.advance(0.01)
+    assert editor.decoder.last.job.place.prefix == "x = foo(a)"
+    editor.type("f")
+    assert editor.decoder.running, "typing through leads there too"
+    editor.decoder.last.end("\nreturn x")
+    editor.edit(5, 0, "oo(a)")
+    accepted = editor.ask()
+    assert (accepted.reply.text, accepted.reply.source) == ("\nreturn x", "answers")
+    editor.edit(10, 0, "\n")
+    assert editor.ask().reply.text == "return x"
+    assert len(editor.decoder.decodes) == 2
+
+
+def test_a_real_request_pre_empts_what_is_decoded_for_later() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("foo(a)")
+    editor.clock.advance(0.2)
+    (ahead,) = editor.decoder.running
+    editor.type("q")
+    assert ahead.cancelled
+    assert editor.decoder.last.job.place.prefix == "x = q"
+
+
+@pytest.mark.parametrize("options", [{"power_saving": "on"}, {"decode_ahead": False}])
+def test_nothing_is_decoded_unasked_to_spare_power(options: dict[str, object]) -> None:
+    editor = Editor("x = ", **options)
+    editor.ask()
+    editor.decoder.last.end("foo(a)")
+    editor.clock.advance(5.0)
+    editor.type("q")
+    assert len(editor.decoder.decodes) == 1
+
+
+def test_power_is_spared_on_battery(monkeypatch: pytest.MonkeyPatch) -> None:
+    battery = SimpleNamespace(power_plugged=False)
+    monkeypatch.setattr(power.psutil, "sensors_battery", lambda: battery, raising=False)
+    power.on_battery.cache_clear()  # type: ignore[attr-defined]
+    try:
+        assert power.saving("auto")
+        assert not power.saving("off")
+    finally:
+        power.on_battery.cache_clear()  # type: ignore[attr-defined]
+
+
+def test_a_suggestion_that_stands_costs_one_decode_ahead_and_no_more() -> None:
+    editor = Editor("x = ")
+    editor.ask()
+    editor.decoder.last.end("foo(a)")
+    editor.clock.advance(0.2)
+    editor.decoder.last.end("\nbar()")
+    editor.clock.advance(60.0)
+    assert len(editor.decoder.decodes) == 2
