@@ -8,6 +8,10 @@
 #if defined(FLASH_X86) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(FLASH_NEON) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(FLASH_NEON) && defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 namespace flash {
@@ -70,6 +74,25 @@ std::vector<const Kernels*> detect() {
   found.push_back(&kScalarKernels);
   return found;
 }
+#elif defined(FLASH_NEON)
+// ARMv8.2's SDOT; where the system cannot be asked, as if it were not there.
+bool has_dot_products() {
+#if defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
+  return getauxval(AT_HWCAP) & kDotProducts;
+#elif defined(__APPLE__)
+  int value = 0;
+  std::size_t size = sizeof value;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value;
+#else
+  return false;
+#endif
+}
+
+std::vector<const Kernels*> detect() {
+  if (has_dot_products()) return {&kNeonKernels, &kScalarKernels};
+  return {&kScalarKernels};
+}
 #else
 std::vector<const Kernels*> detect() { return {&kScalarKernels}; }
 #endif
@@ -100,7 +123,13 @@ const Kernels& kernels_for(const std::string& name) {
 
 #if defined(FLASH_X86)
 FloatMode::FloatMode() : saved_(_mm_getcsr()) { _mm_setcsr(0x1f80); }
-FloatMode::~FloatMode() { _mm_setcsr(saved_); }
+FloatMode::~FloatMode() { _mm_setcsr(static_cast<unsigned>(saved_)); }
+#elif defined(FLASH_NEON)
+FloatMode::FloatMode() : saved_(0) {
+  asm volatile("mrs %0, fpcr" : "=r"(saved_));
+  asm volatile("msr fpcr, %0" : : "r"(std::uint64_t{0}));
+}
+FloatMode::~FloatMode() { asm volatile("msr fpcr, %0" : : "r"(saved_)); }
 #else
 FloatMode::FloatMode() : saved_(0) {}
 FloatMode::~FloatMode() = default;

@@ -1,6 +1,7 @@
 // What the processor can execute, and which kernels to use on it.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class FloatMode {
   FloatMode& operator=(const FloatMode&) = delete;
 
  private:
-  unsigned saved_;
+  std::uint64_t saved_;
 };
 
 }  // namespace flash

@@ -128,6 +128,8 @@ extern const Kernels kAvx2Kernels;
 extern const Kernels kAvxVnniKernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAmxKernels;
+#elif defined(FLASH_NEON)
+extern const Kernels kNeonKernels;
 #endif
 
 }  // namespace flash

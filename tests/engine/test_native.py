@@ -194,9 +194,28 @@ def test_kernels_in_cpp(tmp_path: Path, sanitize: str) -> None:
     """kernels_test: all kernels against the scalar ones (AMX tiles emulated), and the thread pool."""
     if shutil.which("cmake") is None or shutil.which("c++") is None:
         pytest.skip("needs cmake and a C++ compiler")
-    options = ["-DFLASH_TESTS=ON", "-DFLASH_EMULATE_TILES=ON", f"-DFLASH_SANITIZE={sanitize}"]
-    subprocess.run(["cmake", "-S", SOURCES, "-B", tmp_path, *options], check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", tmp_path, "-j2"], check=True, capture_output=True)
-    result = subprocess.run([tmp_path / "kernels_test"], capture_output=True, text=True)
+    test = build_kernels_test(tmp_path, "-DFLASH_EMULATE_TILES=ON", f"-DFLASH_SANITIZE={sanitize}")
+    result = subprocess.run([test], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "scalar: " in result.stdout
+
+
+def test_neon_kernels_emulated(tmp_path: Path) -> None:
+    """kernels_test of an AArch64 build, run by QEMU."""
+    compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
+    if compiler is None or emulator is None or shutil.which("cmake") is None:
+        pytest.skip("needs cmake, aarch64-linux-gnu-g++ (g++-aarch64-linux-gnu) and qemu-aarch64 (qemu-user)")
+    system = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
+    test = build_kernels_test(tmp_path, *system, f"-DCMAKE_CXX_COMPILER={compiler}")
+    command = [emulator, "-cpu", "max", "-L", "/usr/aarch64-linux-gnu", test]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "neon: " in result.stdout
+
+
+def build_kernels_test(folder: Path, *options: str) -> Path:
+    configure = ["cmake", "-S", SOURCES, "-B", folder, "-DFLASH_TESTS=ON", *options]
+    for command in (configure, ["cmake", "--build", folder, "-j2"]):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+    return folder / "kernels_test"

@@ -28,6 +28,7 @@ _ISA_NAMES = {
     "avxvnni": "AVX-VNNI",
     "avx512vnni": "AVX-512 VNNI",
     "amx": "AMX int8",
+    "neon": "NEON dotprod",
 }
 
 

@@ -1,0 +1,9 @@
+#include "dots_neon.h"
+#include "kernels.inl"
+#include "attention.inl"
+
+#define FLASH_TABLE kNeonKernels
+#define FLASH_ISA_NAME "neon"
+#define FLASH_MATMUL matmul
+#define FLASH_BURST product_burst
+#include "table.inl"
