@@ -1,31 +1,62 @@
-"""The shape of a model, read from its config.json; nothing is assumed that the file does not say."""
+"""What a model computes, by its numbers and not by its name; read by flash_engine.architectures."""
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from flash_engine.errors import ModelError
+from flash_engine.rope import Rope
 
-
-@dataclass(frozen=True, slots=True)
-class Quantization:
-    """Affine quantization: value = scale * q + bias, one scale and bias for `group_size` values along k."""
-
-    bits: int
-    group_size: int
-
-
-_SUPPORTED = (Quantization(4, 32), Quantization(4, 64))
-_AGAIN = "fetch the model again"
+Norm = Literal["rms", "layer"]
+Activation = Literal["silu", "gelu", "gelu_tanh"]
 
 
 @dataclass(frozen=True, slots=True)
+class MixtureOfExperts:
+    """Feed-forward layers of which each token uses a few, chosen by softmax over a router's scores."""
+
+    layers: tuple[int, ...]
+    """The layers that have experts; the others are dense."""
+    experts: int
+    experts_per_token: int
+    intermediate_size: int
+    """Of one expert."""
+    shared_intermediate_size: int = 0
+    """Of the expert that every token uses besides; 0: there is none."""
+    normalize: bool = False
+    """Whether the chosen experts' probabilities are divided by their sum."""
+    scale: float = 1.0
+    """Factor of the chosen experts' sum."""
+    groups: int = 1
+    """Experts are chosen from the `groups_per_token` groups that hold the likeliest expert."""
+    groups_per_token: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """DeepSeek-V2's attention (DeepSeek-AI 2024): keys and values are projected from one small vector a token.
+
+    A head's query and key have `nope_dim` values that positions do not turn, then `rope_dim` that they do, the
+    latter shared by all heads of a key.
+    """
+
+    query_rank: int | None
+    """Size of the queries' own latent vector; None: queries are projected from the hidden state."""
+    kv_rank: int
+    nope_dim: int
+    rope_dim: int
+    value_dim: int
+    norm_eps: float = 1e-6
+    """Of the RMS norms of the latent vectors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
-    """The llama family's hyper-parameters under their Hugging Face names, shortened where unambiguous."""
+    """A decoder-only transformer with pre-normalization. Hugging Face's names, shortened where unambiguous.
+
+    Constants that an architecture applies to weights (residual and logit multipliers, offsets of norms) are not
+    here: a Checkpoint hands out weights that contain them.
+    """
 
     model_type: str
     hidden_size: int
@@ -35,150 +66,45 @@ class ModelConfig:
     num_kv_heads: int
     head_dim: int
     vocab_size: int
-    rms_norm_eps: float
-    rope_theta: float
-    rope_factor: float
-    """Linear RoPE scaling: positions are divided by this factor (1.0: none)."""
     max_positions: int
     tie_embeddings: bool
-    attention_bias: bool
     eos_ids: tuple[int, ...]
-    quantization: Quantization | None
+    rope: Rope
+    norm_eps: float
+    norm: Norm = "rms"
+    """`layer`: with mean and bias."""
+    qkv_bias: bool = False
+    output_bias: bool = False
+    """Of o_proj."""
+    mlp_bias: bool = False
+    qk_norm: bool = False
+    """RMS norm of each query and key head before the rotation."""
+    activation: Activation = "silu"
+    gated_mlp: bool = True
+    """down(act(gate) * up); else down(act(up))."""
+    embedding_multiplier: float = 1.0
+    attention_multiplier: float | None = None
+    """Factor of the scores; None: one over the root of the key size."""
+    sliding_windows: tuple[int | None, ...] = ()
+    """For each layer, how many positions attention reads, its own included; None: all. (): all, in every layer."""
+    moe: MixtureOfExperts | None = None
+    mla: LatentAttention | None = None
 
-    @classmethod
-    def from_folder(cls, folder: Path) -> ModelConfig:
-        """Read `folder`/config.json. Raises ModelError that names the file and the field."""
-        path = folder / "config.json"
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelError(f"{path} is missing: give a folder that holds a model") from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ModelError(f"{path} is not valid JSON ({error}): fetch the model again") from None
-        if not isinstance(raw, dict):
-            raise ModelError(f"{path} is not a JSON object: {_AGAIN}")
-        return cls._from_fields(_Fields(raw, path))
+    @property
+    def key_dim(self) -> int:
+        """Values of one key head in the cache."""
+        return self.head_dim if self.mla is None else self.mla.nope_dim + self.mla.rope_dim
 
-    @classmethod
-    def _from_fields(cls, fields: _Fields) -> ModelConfig:
-        fields.only("model_type", "llama")
-        fields.only("hidden_act", "silu", default="silu")
-        fields.only("mlp_bias", False, default=False)
-        rope = fields.section("rope_parameters")
-        hidden, heads = fields.count("hidden_size"), fields.count("num_attention_heads")
-        config = cls(
-            model_type="llama",
-            hidden_size=hidden,
-            intermediate_size=fields.count("intermediate_size"),
-            num_layers=fields.count("num_hidden_layers"),
-            num_heads=heads,
-            num_kv_heads=fields.count("num_key_value_heads", default=heads),
-            head_dim=fields.count("head_dim", default=max(hidden // heads, 1)),
-            vocab_size=fields.count("vocab_size"),
-            rms_norm_eps=fields.number("rms_norm_eps"),
-            rope_theta=(rope or fields).number("rope_theta", default=10_000.0),
-            rope_factor=_linear_factor(rope or fields.section("rope_scaling")),
-            max_positions=fields.count("max_position_embeddings"),
-            tie_embeddings=fields.flag("tie_word_embeddings"),
-            attention_bias=fields.flag("attention_bias"),
-            eos_ids=fields.ids("eos_token_id"),
-            quantization=_quantization(
-                fields.section("quantization") or fields.section("quantization_config")
-            ),
-        )
-        if config.num_heads % config.num_kv_heads:
-            raise fields.error(
-                "num_key_value_heads", f"does not divide the {config.num_heads} attention heads"
-            )
-        if config.head_dim % 2:
-            raise fields.error("head_dim", f"is {config.head_dim}: rotary embedding needs an even number")
-        return config
+    @property
+    def value_dim(self) -> int:
+        """Values of one value head in the cache."""
+        return self.head_dim if self.mla is None else self.mla.value_dim
 
+    @property
+    def attention_scale(self) -> float:
+        """Factor of the scores before softmax."""
+        return self.key_dim**-0.5 if self.attention_multiplier is None else self.attention_multiplier
 
-class _Fields:
-    """Fields of a JSON object in a file; each reader raises ModelError that names the file and the field."""
-
-    def __init__(self, raw: dict[str, Any], path: Path, parent: str = "") -> None:
-        """`parent`: the section's name and a dot, for messages."""
-        self._raw = raw
-        self._path = path
-        self._parent = parent
-
-    def error(self, name: str, problem: str) -> ModelError:
-        return ModelError(f"{self._path}: field '{self._parent}{name}' {problem}")
-
-    def only(self, name: str, supported: str | bool, default: str | bool | None = None) -> None:
-        """Require the one value that this engine knows."""
-        value = self._get(name, default)
-        if value != supported:
-            raise self.error(name, f"is {value!r}, which is not supported (supported: {supported!r})")
-
-    def count(self, name: str, default: int | None = None) -> int:
-        value = self._get(name, default)
-        if type(value) is not int or value < 1:
-            raise self.error(name, f"is {value!r}, not a positive whole number: {_AGAIN}")
-        return value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        value = self._get(name, default)
-        if type(value) not in (int, float) or not 0 < value < math.inf:
-            raise self.error(name, f"is {value!r}, not a positive number: {_AGAIN}")
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        value = self._get(name, False)
-        if type(value) is not bool:
-            raise self.error(name, f"is {value!r}, not true or false: {_AGAIN}")
-        return value
-
-    def ids(self, name: str) -> tuple[int, ...]:
-        """A token id, a list of them, or none."""
-        value = self._get(name, [])
-        ids = value if isinstance(value, list) else [value]
-        if not all(type(token) is int for token in ids):
-            raise self.error(name, f"is {value!r}, not token ids: {_AGAIN}")
-        return tuple(ids)
-
-    def section(self, name: str) -> _Fields | None:
-        value = self._raw.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            raise self.error(name, f"is {value!r}, not a JSON object: {_AGAIN}")
-        return _Fields(value, self._path, f"{name}.")
-
-    def text(self, name: str, default: str) -> str:
-        return str(self._get(name, default))
-
-    def _get(self, name: str, default: Any) -> Any:
-        value = self._raw.get(name)
-        if value is None:
-            value = default
-        if value is None:
-            raise self.error(name, f"is missing: the file is incomplete, {_AGAIN}")
-        return value
-
-
-def _linear_factor(scaling: _Fields | None) -> float:
-    if scaling is None:
-        return 1.0
-    kind = scaling.text("rope_type", default=scaling.text("type", default="default"))
-    if kind == "default":
-        return 1.0
-    if kind != "linear":
-        raise scaling.error("rope_type", f"is {kind!r}, which is not supported (supported: 'linear')")
-    return scaling.number("factor")
-
-
-def _quantization(fields: _Fields | None) -> Quantization | None:
-    if fields is None:
-        return None
-    fields.only("mode", "affine", default="affine")
-    quantization = Quantization(bits=fields.count("bits"), group_size=fields.count("group_size"))
-    if quantization not in _SUPPORTED:
-        raise fields.error(
-            "bits",
-            f"is {quantization.bits} in groups of {quantization.group_size}, which is not supported "
-            "(supported: 4 bit in groups of 32 or 64)",
-        )
-    return quantization
+    def sliding_window(self, layer: int) -> int | None:
+        """Positions that attention of `layer` reads, its own included; None: all."""
+        return self.sliding_windows[layer] if self.sliding_windows else None

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flash_engine.checkpoint import Checkpoint, matrix_shapes
-from flash_engine.config import Quantization
 from flash_engine.errors import CapacityError
+from flash_engine.matrices import Quantization
 
 DEFAULT_CONTEXT = 4096
 """Tokens of context unless asked for, or the model has fewer positions, or the memory is short."""
@@ -108,16 +108,18 @@ def measure(checkpoint: Checkpoint, device: str) -> Footprint:
     """The footprint of a model on a resolved device."""
     config = checkpoint.config
     exact = device == "reference"
+    parameters = {name: rows * columns for name, (rows, columns) in matrix_shapes(config).items()}
+    stored = sum(size * _bits(checkpoint.quantization(name)) for name, size in parameters.items())
     return footprint(
-        sum(rows * columns for rows, columns in matrix_shapes(config).values()),
+        sum(parameters.values()),
         layers=config.num_layers,
         hidden=config.hidden_size,
         ffn=config.intermediate_size,
         kv_heads=config.num_kv_heads,
-        head_dim=config.head_dim,
+        head_dim=(config.key_dim + config.value_dim) // 2,
         vocab=config.vocab_size,
         positions=config.max_positions,
-        bits=64 if exact else _bits(config.quantization),
+        bits=64 if exact else stored / sum(parameters.values()),
         kv_bytes=8 if exact else 1,
     )
 

@@ -60,12 +60,12 @@ def doctor(
 
 def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     """Look at one thing after the other; what cannot be looked at after a failure is left out."""
-    from flash_engine import Checkpoint, Engine, FlashError, ModelConfig, backends, bundled
+    from flash_engine import Checkpoint, Engine, FlashError, backends, bundled
 
     yield _processor()
     try:
         folder = bundled.locate(model)
-        config = ModelConfig.from_folder(folder)
+        config = Checkpoint(folder).config
     except FlashError as error:
         yield Check("model", False, model, str(error))
         return

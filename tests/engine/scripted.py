@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flash_engine import CapacityError, KVCache, Logits, ModelConfig
+from flash_engine.rope import Rope
 
 CONFIG = ModelConfig(
     model_type="llama",
@@ -18,14 +19,11 @@ CONFIG = ModelConfig(
     num_kv_heads=1,
     head_dim=8,
     vocab_size=49_152,
-    rms_norm_eps=1e-5,
-    rope_theta=10_000.0,
-    rope_factor=1.0,
+    rope=Rope(),
+    norm_eps=1e-5,
     max_positions=4096,
     tie_embeddings=True,
-    attention_bias=False,
     eos_ids=(0,),
-    quantization=None,
 )
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from flash_engine import Checkpoint, ModelConfig, ModelError
+from flash_engine import Checkpoint, ModelError, QuantizedMatrix, architectures
+from flash_engine.fields import Fields
+from flash_engine.rope import Linear, Rope
 
 from .tiny import Shape, write_checkpoint
 
@@ -35,17 +37,19 @@ def edit_config(folder: Path, **changes: object) -> None:
 
 
 def test_tensors_as_stored(folder: Path) -> None:
-    checkpoint = Checkpoint(folder)
-    for name, values in load_file(folder / "model.safetensors").items():
-        stored = checkpoint.tensor(name)
-        assert stored.dtype == values.dtype
-        assert not stored.flags.writeable
-        np.testing.assert_array_equal(stored, values)
+    stored = load_file(folder / "model.safetensors")
+    matrix = Checkpoint(folder).matrix(UP)
+    for part in ("weight", "scales", "biases"):
+        values = getattr(matrix, part)
+        assert values.dtype == stored[f"{UP}.{part}"].dtype
+        assert not values.flags.writeable
+        np.testing.assert_array_equal(values, stored[f"{UP}.{part}"])
 
 
 @pytest.mark.parametrize("group", [32, 64])
 def test_dequantized_as_mlx_does(tmp_path: Path, group: int) -> None:
-    matrix = Checkpoint(write_checkpoint(tmp_path, Shape(group=group))).quantized(UP)
+    matrix = Checkpoint(write_checkpoint(tmp_path, Shape(group=group))).matrix(UP)
+    assert isinstance(matrix, QuantizedMatrix)
     scales, biases = (mx.array(part).astype(mx.float32) for part in (matrix.scales, matrix.biases))
     expected = mx.dequantize(mx.array(matrix.weight), scales, biases, group_size=group, bits=4)
     np.testing.assert_allclose(matrix.dequantize(), expected, atol=1e-6)
@@ -66,7 +70,11 @@ def test_several_files(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     checkpoint = Checkpoint(folder)
     for name in names:
-        np.testing.assert_array_equal(checkpoint.tensor(name), tensors[name])
+        module, _, part = name.rpartition(".")
+        stored = (
+            checkpoint.vector(name) if tensors[name].ndim == 1 else getattr(checkpoint.matrix(module), part)
+        )
+        np.testing.assert_array_equal(stored, tensors[name])
 
 
 def test_no_weights(folder: Path) -> None:
@@ -120,9 +128,9 @@ def test_wrong_shape(folder: Path) -> None:
 
 def test_wrong_type(folder: Path) -> None:
     edit_tensors(
-        folder, lambda tensors: tensors.update({f"{UP}.scales": tensors[f"{UP}.scales"].astype(np.float32)})
+        folder, lambda tensors: tensors.update({f"{UP}.weight": tensors[f"{UP}.weight"].astype(np.int32)})
     )
-    with pytest.raises(ModelError, match=rf"{UP}\.scales is float32, not float16"):
+    with pytest.raises(ModelError, match=rf"{UP}\.weight is I32, not U32"):
         Checkpoint(folder)
 
 
@@ -137,7 +145,7 @@ def test_scale_that_is_not_finite(folder: Path, part: str, value: float) -> None
     with pytest.raises(
         ModelError, match=rf"model\.safetensors: tensor {UP}\.{part} holds a NaN or an infinity"
     ):
-        checkpoint.quantized(UP)
+        checkpoint.matrix(UP)
 
 
 def test_norm_that_is_not_finite(folder: Path) -> None:
@@ -146,9 +154,11 @@ def test_norm_that_is_not_finite(folder: Path) -> None:
         Checkpoint(folder).vector("model.norm.weight")
 
 
-def test_16_bit_weights(folder: Path) -> None:
+def test_quantized_without_saying_how(folder: Path) -> None:
     edit_config(folder, quantization=None)
-    with pytest.raises(ModelError, match="16-bit weights are not supported"):
+    with pytest.raises(
+        ModelError, match=r"config\.json: field 'quantization' is missing, but .* is quantized"
+    ):
         Checkpoint(folder)
 
 
@@ -157,10 +167,15 @@ def test_16_bit_weights(folder: Path) -> None:
     [
         ({"model_type": "mamba"}, r"'model_type' is 'mamba', which is not supported"),
         ({"hidden_act": "gelu"}, r"'hidden_act' is 'gelu', which is not supported"),
-        ({"mlp_bias": True}, r"'mlp_bias' is True, which is not supported"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 4}}, r"'rope_scaling\.rope_type' is 'yarn'"),
+        ({"mlp_bias": 3}, r"'mlp_bias' is 3, not true or false"),
+        (
+            {"rope_scaling": {"rope_type": "longrope", "factor": 4}},
+            r"'rope_scaling\.rope_type' is 'longrope'",
+        ),
         ({"rope_scaling": {"type": "linear"}}, r"'rope_scaling\.factor' is missing"),
-        ({"quantization": {"bits": 8, "group_size": 64}}, r"'quantization\.bits' is 8 in groups of 64"),
+        ({"quantization": {"bits": 3, "group_size": 64}}, r"'quantization\.bits' is 3 in groups of 64"),
+        ({"quantization": {"bits": 4, "group_size": 16}}, r"'quantization\.bits' is 4 in groups of 16"),
+        ({"quantization": {"quant_method": "gptq"}}, r"'quantization\.quant_method' is 'gptq'"),
         (
             {"quantization": {"bits": 4, "group_size": 64, "mode": "mxfp4"}},
             r"'quantization\.mode' is 'mxfp4'",
@@ -193,18 +208,13 @@ def test_config_that_is_no_object(folder: Path, content: str) -> None:
 
 def test_config_defaults(folder: Path) -> None:
     edit_config(folder, num_key_value_heads=None, head_dim=None, rope_theta=None, eos_token_id=[1, 2])
-    config = ModelConfig.from_folder(folder)
-    assert (config.num_kv_heads, config.head_dim, config.rope_theta, config.eos_ids) == (
-        4,
-        16,
-        10_000.0,
-        (1, 2),
-    )
+    fields = Fields.from_file(folder / "config.json")
+    config = architectures.of(fields).config(fields)
+    assert (config.num_kv_heads, config.head_dim, config.rope, config.eos_ids) == (4, 16, Rope(), (1, 2))
 
 
 def test_rope_parameters_as_transformers_5_writes_them(folder: Path) -> None:
     edit_config(
         folder, rope_theta=None, rope_parameters={"rope_type": "linear", "factor": 4.0, "rope_theta": 1e5}
     )
-    config = ModelConfig.from_folder(folder)
-    assert (config.rope_theta, config.rope_factor) == (1e5, 4.0)
+    assert Checkpoint(folder).config.rope == Rope(1e5, Linear(4.0))

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from flash_engine.checkpoint import matrix_shapes, vector_shapes
+from flash_engine import architectures
 from flash_engine.config import ModelConfig
+from flash_engine.fields import Fields
+from flash_engine.shapes import matrix_shapes, vector_shapes
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,17 @@ def write_checkpoint(folder: Path, shape: Shape = Shape(), seed: int = 0) -> Pat
         "quantization": {"group_size": shape.group, "bits": 4, "mode": "affine"},
     }
     (folder / "config.json").write_text(json.dumps(raw))
-    save_file(random_tensors(ModelConfig.from_folder(folder), seed), folder / "model.safetensors")
+    config = architectures.of(Fields(raw, folder)).config(Fields(raw, folder))
+    save_file(random_tensors(config, shape.group, seed), folder / "model.safetensors")
     return folder
 
 
-def random_tensors(config: ModelConfig, seed: int) -> dict[str, NDArray[np.generic]]:
+def random_tensors(config: ModelConfig, group: int, seed: int) -> dict[str, NDArray[np.generic]]:
     """Weights of unit gain: the logits of random tokens spread by about one."""
-    assert config.quantization is not None
     rng = np.random.default_rng(seed)
     tensors: dict[str, NDArray[np.generic]] = {}
     for name, (rows, columns) in matrix_shapes(config).items():
-        groups = (rows, columns // config.quantization.group_size)
+        groups = (rows, columns // group)
         scales = rng.uniform(0.5, 1.5, groups) / (4.6 * np.sqrt(columns)) * rng.choice((-1, 1), groups)
         tensors[f"{name}.weight"] = rng.integers(0, 2**32, (rows, columns // 8), dtype=np.uint32)
         tensors[f"{name}.scales"] = scales.astype(np.float16)

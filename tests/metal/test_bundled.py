@@ -28,7 +28,7 @@ def fused(checkpoint: Checkpoint) -> Decoder:
     heads = Heads(config.num_heads, config.num_kv_heads, config.head_dim)
 
     def matrix(*names: str) -> Matrix:
-        parts = [checkpoint.quantized(name) for name in names]
+        parts = [checkpoint.matrix(name) for name in names]
         weight, scales, biases = (
             mx.array(np.concatenate([getattr(part, field) for part in parts]))
             for field in ("weight", "scales", "biases")
@@ -48,8 +48,7 @@ def fused(checkpoint: Checkpoint) -> Decoder:
             down=matrix(f"{at}.mlp.down_proj"),
         )
 
-    half = heads.size // 2
-    frequency = config.rope_theta ** (-np.arange(half) / half) / config.rope_factor
+    frequency = config.rope.frequencies(heads.size)
     embedding = matrix("model.embed_tokens")
     layers = tuple(layer(f"model.layers.{i}") for i in range(config.num_layers))
     return Decoder(
@@ -58,7 +57,7 @@ def fused(checkpoint: Checkpoint) -> Decoder:
         heads,
         Weights(embedding, layers, vector("model.norm"), embedding),
         frequency=mx.array(frequency.astype(np.float32)),
-        eps=config.rms_norm_eps,
+        eps=config.norm_eps,
     )
 
 

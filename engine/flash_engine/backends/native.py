@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
-from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
+from flash_engine.checkpoint import Checkpoint, DenseMatrix, QuantizedMatrix
 from flash_engine.config import ModelConfig
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
 
@@ -67,13 +67,14 @@ class NativeBackend:
             raise DeviceError(
                 f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
             )
+        _refuse_unknown(checkpoint)
         try:
             packer = _Packer(checkpoint)
             embedding = packer.stack("model.embed_tokens")
             cosines, sines = rope_table(config, capacity)
             model = _native.Model(
                 shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
-                epsilon=config.rms_norm_eps,
+                epsilon=config.norm_eps,
                 embedding=embedding,
                 layers=[packer.layer(f"model.layers.{i}") for i in range(config.num_layers)],
                 norm=packer.vector("model.norm.weight"),
@@ -127,6 +128,30 @@ class NativeBackend:
         return rows
 
 
+def _refuse_unknown(checkpoint: Checkpoint) -> None:
+    """Raise DeviceError for what the kernels do not compute."""
+    config = checkpoint.config
+    window = min((size for size in config.sliding_windows if size is not None), default=config.max_positions)
+    unknown = {
+        "mixture of experts": config.moe is not None,
+        "latent attention": config.mla is not None,
+        "norm of queries and keys": config.qk_norm,
+        "layer norm": config.norm != "rms",
+        f"activation {config.activation}": config.activation != "silu" or not config.gated_mlp,
+        "bias in feed-forward layers": config.mlp_bias,
+        f"sliding window of {window} positions": window < config.max_positions,
+        "embedding or attention multiplier": config.embedding_multiplier != 1
+        or config.attention_multiplier is not None,
+        "YaRN": config.rope.magnitude != 1,
+    }
+    for feature, present in unknown.items():
+        if present:
+            raise DeviceError(
+                f"{checkpoint.folder}: the native backend cannot run this model: it has {feature}; "
+                "give device mlx or reference"
+            )
+
+
 def default_threads() -> int:
     """One a physical core that this process may use, at most 8: more would wait for memory."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -135,9 +160,7 @@ def default_threads() -> int:
 
 def rope_table(config: ModelConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, head_dim / 2]."""
-    half = config.head_dim // 2
-    frequencies = config.rope_theta ** (-np.arange(half) / half)
-    angles = np.outer(np.arange(positions) / config.rope_factor, frequencies)
+    angles = np.outer(np.arange(positions), config.rope.frequencies(config.head_dim))
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
@@ -170,7 +193,7 @@ class _Packer:
 
     def stack(self, *names: str) -> _native.Matrix:
         """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
-        parts = [self._checkpoint.quantized(name) for name in names]
+        parts = [self._int4(name) for name in names]
         matrix = self._empty(parts)
         block = 0
         for part in parts:
@@ -180,16 +203,25 @@ class _Packer:
 
     def _interleave(self, *names: str) -> _native.Matrix:
         """16 rows of each matrix in turn."""
-        parts = [self._checkpoint.quantized(name) for name in names]
+        parts = [self._int4(name) for name in names]
         matrix = self._empty(parts)
         for index, part in enumerate(parts):
             _fill(matrix, part, block=index, step=len(parts))
         return matrix
 
     def _bias(self, name: str) -> list[float]:
-        if self._checkpoint.config.attention_bias:
+        if self._checkpoint.has(f"{name}.bias"):
             return self.vector(f"{name}.bias")
-        return [0.0] * len(self._checkpoint.quantized(name).scales)
+        return [0.0] * self._checkpoint.matrix(name).shape[0]
+
+    def _int4(self, name: str) -> QuantizedMatrix:
+        matrix = self._checkpoint.matrix(name)
+        if isinstance(matrix, DenseMatrix) or matrix.bits != 4:
+            raise DeviceError(
+                f"{self._checkpoint.folder}: the native backend runs 4-bit weights only, {name} has others: "
+                "quantize the model to 4 bit, or give device mlx or reference"
+            )
+        return matrix
 
     def _empty(self, parts: Sequence[QuantizedMatrix]) -> _native.Matrix:
         rows = sum(len(part.scales) for part in parts)

@@ -1,0 +1,1 @@
+"""File formats of models: each is a Source of tensors."""
