@@ -65,6 +65,7 @@ class Model:
         shape: AttentionShape,
         epsilon: float,
         embedding: Matrix,
+        embedding_scale: float,
         layers: Sequence[Layer],
         norm: Sequence[float],
         head: Matrix,

@@ -113,8 +113,8 @@ struct Kernels {
   // Attention output of one token and head from its first `count` partials (Dao et al. 2023, flash decoding).
   void (*combine)(const AttentionShape& shape, const float* partials, int count, float* out);
 
-  // Row of the embedding.
-  void (*dequantize_row)(const PackedMatrix& w, int row, float* out);
+  // `factor` times a row of the embedding.
+  void (*dequantize_row)(const PackedMatrix& w, int row, float factor, float* out);
   // log(sum(exp(x))) of n values and the index of the first largest.
   void (*log_sum_exp)(const float* x, int n, int* best, float* result);
 

@@ -276,7 +276,7 @@ inline int integer_at(const PackedMatrix& w, const std::uint8_t* group, int lane
   return i % 8 < 4 ? byte & 15 : byte >> 4;
 }
 
-inline void dequantize_row(const PackedMatrix& w, int row, float* out) {
+inline void dequantize_row(const PackedMatrix& w, int row, float factor, float* out) {
   const std::uint8_t* group = w.block(row / 16);
   const int lane = row % 16;
   for (int g = 0; g < w.groups(); ++g, group += w.group_bytes(), out += w.group) {
@@ -285,14 +285,14 @@ inline void dequantize_row(const PackedMatrix& w, int row, float* out) {
     if (w.bits == Bits::k16) {
       for (int i = 0; i < w.group; ++i) {
         store(scales, load_half(group + 32 * i));
-        out[i] = scales[lane];
+        out[i] = factor * scales[lane];
       }
       continue;
     }
     store(scales, load_half(group + w.value_bytes()));
     store(biases, load_half(group + w.value_bytes() + 32));
     for (int i = 0; i < w.group; ++i)
-      out[i] = std::fma(scales[lane], static_cast<float>(integer_at(w, group, lane, i)), biases[lane]);
+      out[i] = factor * std::fma(scales[lane], static_cast<float>(integer_at(w, group, lane, i)), biases[lane]);
   }
 }
 

@@ -142,7 +142,8 @@ int Model::grain(int units) const { return std::max(1, units / (kTurns * pool_.s
 void Model::embed(Crew& crew, const Slice& slice) {
   crew.share(slice.count, grain(slice.count), [&](int first, int last) {
     for (std::ptrdiff_t t = first; t < last; ++t)
-      kernels_.dequantize_row(weights_.embedding->packed(), slice.tokens[t], work_.residual.data() + t * hidden_);
+      kernels_.dequantize_row(weights_.embedding->packed(), slice.tokens[t], weights_.embedding_scale,
+                              work_.residual.data() + t * hidden_);
   });
 }
 

@@ -29,6 +29,7 @@ struct Layer {
 
 struct Weights {
   std::shared_ptr<const Matrix> embedding;
+  float embedding_scale;
   std::vector<Layer> layers;
   std::vector<float> norm;             // [hidden]
   std::shared_ptr<const Matrix> head;  // the embedding itself where they are tied

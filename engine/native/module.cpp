@@ -148,14 +148,14 @@ NB_MODULE(_native, m) {
       .def(
           "__init__",
           [](Model* self, const AttentionShape& shape, float epsilon, std::shared_ptr<const Matrix> embedding,
-             std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
+             float embedding_scale, std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
              std::vector<float> cosines, std::vector<float> sines, const std::string& isa, int threads) {
-            Weights weights{std::move(embedding), std::move(layers),  std::move(norm),
+            Weights weights{std::move(embedding), embedding_scale,    std::move(layers), std::move(norm),
                             std::move(head),      std::move(cosines), std::move(sines)};
             new (self) Model(shape, epsilon, std::move(weights), kernels_for(isa), threads);
           },
-          nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "layers"_a, "norm"_a, "head"_a, "cosines"_a, "sines"_a,
-          "isa"_a, "threads"_a)
+          nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "embedding_scale"_a, "layers"_a, "norm"_a, "head"_a,
+          "cosines"_a, "sines"_a, "isa"_a, "threads"_a)
       .def_prop_ro("isa", &Model::isa)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("capacity", &Model::capacity)

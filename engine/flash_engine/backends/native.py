@@ -1,4 +1,4 @@
-"""The native backend: int4 weights, int8 activations and int8 KV cache in C++ (engine/native), on the CPU."""
+"""The native backend: weights of 4, 8 or 16 bits, int8 activations and int8 KV cache in C++, on the CPU."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
-from flash_engine.checkpoint import Checkpoint, DenseMatrix, QuantizedMatrix
+from flash_engine.backends.packing import Packer
+from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
 
 ISA_VARIABLE = "FLASH_ISA"
 """Environment variable that forces an instruction set: one of `_native.supported_isas()`."""
 
-_BLOCK = 16
 _MOST_THREADS = 8
 _ISA_NAMES = {
     "scalar": "plain C++",
@@ -56,10 +56,10 @@ class NativeBackend:
 
     @classmethod
     def load(cls, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Self:
-        """Repack the weights for the kernels: 4.5 bits a weight are resident afterwards, the files are not.
+        """Repack the weights for the kernels; only that copy is resident afterwards.
 
         threads: default one a physical core, at most 8. Raises DeviceError for an instruction set in FLASH_ISA
-        that this machine lacks, ModelError for a shape that the kernels do not know.
+        that this machine lacks and for what the kernels do not compute, ModelError for a shape they do not know.
         """
         config = checkpoint.config
         isa = os.environ.get(ISA_VARIABLE, "")
@@ -67,17 +67,18 @@ class NativeBackend:
             raise DeviceError(
                 f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
             )
-        _refuse_unknown(checkpoint)
+        _refuse_unknown(checkpoint, capacity)
         try:
-            packer = _Packer(checkpoint)
+            packer = Packer(checkpoint)
             embedding = packer.stack("model.embed_tokens")
             cosines, sines = rope_table(config, capacity)
             model = _native.Model(
                 shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
                 epsilon=config.norm_eps,
                 embedding=embedding,
-                layers=[packer.layer(f"model.layers.{i}") for i in range(config.num_layers)],
-                norm=packer.vector("model.norm.weight"),
+                embedding_scale=config.embedding_multiplier,
+                layers=[_layer(checkpoint, packer, f"model.layers.{i}") for i in range(config.num_layers)],
+                norm=checkpoint.vector("model.norm.weight").tolist(),
                 head=embedding if config.tie_embeddings else packer.stack("lm_head"),
                 cosines=cosines.ravel().tolist(),
                 sines=sines.ravel().tolist(),
@@ -128,21 +129,46 @@ class NativeBackend:
         return rows
 
 
-def _refuse_unknown(checkpoint: Checkpoint) -> None:
+def _layer(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.Layer:
+    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
+    qkv = [f"{attention}.{part}_proj" for part in "qkv"]
+    config = checkpoint.config
+    widths = [
+        heads * config.head_dim for heads in (config.num_heads, config.num_kv_heads, config.num_kv_heads)
+    ]
+
+    def vector(name: str, size: int = 0) -> list[float]:
+        """Zeros, `size` of them, where the model has none."""
+        values: list[float] = checkpoint.vector(name).tolist() if checkpoint.has(name) else [0.0] * size
+        return values
+
+    return _native.Layer(
+        attention_norm=vector(f"{prefix}.input_layernorm.weight"),
+        qkv=packer.stack(*qkv),
+        qkv_bias=[
+            value for name, width in zip(qkv, widths, strict=True) for value in vector(f"{name}.bias", width)
+        ],
+        query_norm=vector(f"{attention}.q_norm.weight"),
+        key_norm=vector(f"{attention}.k_norm.weight"),
+        output=packer.stack(f"{attention}.o_proj"),
+        output_bias=vector(f"{attention}.o_proj.bias", config.hidden_size),
+        feed_forward_norm=vector(f"{prefix}.post_attention_layernorm.weight"),
+        gate_up=packer.interleave(f"{mlp}.gate_proj", f"{mlp}.up_proj"),
+        down=packer.stack(f"{mlp}.down_proj"),
+    )
+
+
+def _refuse_unknown(checkpoint: Checkpoint, capacity: int) -> None:
     """Raise DeviceError for what the kernels do not compute."""
     config = checkpoint.config
-    window = min((size for size in config.sliding_windows if size is not None), default=config.max_positions)
+    window = min((size for size in config.sliding_windows if size is not None), default=capacity)
     unknown = {
         "mixture of experts": config.moe is not None,
         "latent attention": config.mla is not None,
-        "norm of queries and keys": config.qk_norm,
         "layer norm": config.norm != "rms",
         f"activation {config.activation}": config.activation != "silu" or not config.gated_mlp,
         "bias in feed-forward layers": config.mlp_bias,
-        f"sliding window of {window} positions": window < config.max_positions,
-        "embedding or attention multiplier": config.embedding_multiplier != 1
-        or config.attention_multiplier is not None,
-        "YaRN": config.rope.magnitude != 1,
+        f"sliding window of {window} positions": window < capacity,
     }
     for feature, present in unknown.items():
         if present:
@@ -159,78 +185,13 @@ def default_threads() -> int:
 
 
 def rope_table(config: ModelConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, head_dim / 2]."""
+    """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, head_dim / 2].
+
+    Both contain what queries and keys are multiplied by: the rope's magnitude, and the root of what the scores have
+    beyond the kernels' one over the root of head_dim.
+    """
     angles = np.outer(np.arange(positions), config.rope.frequencies(config.head_dim))
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-
-
-class _Packer:
-    """Repacks a checkpoint's matrices, one behind the other in memory."""
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        self._checkpoint = checkpoint
-        self._arena = _native.Arena()
-
-    def layer(self, prefix: str) -> _native.Layer:
-        attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
-        qkv = [f"{attention}.{part}_proj" for part in "qkv"]
-        return _native.Layer(
-            attention_norm=self.vector(f"{prefix}.input_layernorm.weight"),
-            qkv=self.stack(*qkv),
-            qkv_bias=[value for name in qkv for value in self._bias(name)],
-            query_norm=[],
-            key_norm=[],
-            output=self.stack(f"{attention}.o_proj"),
-            output_bias=self._bias(f"{attention}.o_proj"),
-            feed_forward_norm=self.vector(f"{prefix}.post_attention_layernorm.weight"),
-            gate_up=self._interleave(f"{mlp}.gate_proj", f"{mlp}.up_proj"),
-            down=self.stack(f"{mlp}.down_proj"),
-        )
-
-    def vector(self, name: str) -> list[float]:
-        values: list[float] = self._checkpoint.vector(name).tolist()
-        return values
-
-    def stack(self, *names: str) -> _native.Matrix:
-        """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
-        parts = [self._int4(name) for name in names]
-        matrix = self._empty(parts)
-        block = 0
-        for part in parts:
-            _fill(matrix, part, block=block, step=1)
-            block += len(part.scales) // _BLOCK
-        return matrix
-
-    def _interleave(self, *names: str) -> _native.Matrix:
-        """16 rows of each matrix in turn."""
-        parts = [self._int4(name) for name in names]
-        matrix = self._empty(parts)
-        for index, part in enumerate(parts):
-            _fill(matrix, part, block=index, step=len(parts))
-        return matrix
-
-    def _bias(self, name: str) -> list[float]:
-        if self._checkpoint.has(f"{name}.bias"):
-            return self.vector(f"{name}.bias")
-        return [0.0] * self._checkpoint.matrix(name).shape[0]
-
-    def _int4(self, name: str) -> QuantizedMatrix:
-        matrix = self._checkpoint.matrix(name)
-        if isinstance(matrix, DenseMatrix) or matrix.bits != 4:
-            raise DeviceError(
-                f"{self._checkpoint.folder}: the native backend runs 4-bit weights only, {name} has others: "
-                "quantize the model to 4 bit, or give device mlx or reference"
-            )
-        return matrix
-
-    def _empty(self, parts: Sequence[QuantizedMatrix]) -> _native.Matrix:
-        rows = sum(len(part.scales) for part in parts)
-        columns = 8 * parts[0].weight.shape[1]
-        group = columns // parts[0].scales.shape[1]
-        return _native.Matrix(rows, columns, 4, group, self._arena)
-
-
-def _fill(matrix: _native.Matrix, part: QuantizedMatrix, *, block: int, step: int) -> None:
-    weight = np.require(part.weight, np.uint32, ["C", "A"])
-    scales, biases = (np.require(values, np.float16, ["C", "A"]) for values in (part.scales, part.biases))
-    matrix.fill(block, step, weight, scales.view(np.uint16), biases.view(np.uint16))
+    factor = config.rope.magnitude
+    if config.attention_multiplier is not None:
+        factor *= (config.attention_multiplier * config.head_dim**0.5) ** 0.5
+    return (factor * np.cos(angles)).astype(np.float32), (factor * np.sin(angles)).astype(np.float32)

@@ -107,7 +107,7 @@ void record_products(const Kernels& kernels, int bits, int group, Record& record
     record.add("matmul" + at, out);
   }
   std::vector<float> row(k);
-  kernels.dequantize_row(w.packed(), 37, row.data());
+  kernels.dequantize_row(w.packed(), 37, 1.5f, row.data());
   record.add("dequantize_row", row);
 }
 
