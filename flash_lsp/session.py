@@ -259,6 +259,8 @@ class DocumentSession:
             text, silence = filtered.text, filtered.silence and str(filtered.silence)
             if filtered.silence is filters.Silence.LOW_CONFIDENCE:
                 unsure = self._filtered(place, suggestion.text).text
+        if suggestion.finish == "repetition":
+            text, silence = "", str(filters.Silence.REPETITION)
         if silence is None and not text:
             silence = "empty"
         others = [self._filtered(place, other.text).text for other in suggestion.others]
