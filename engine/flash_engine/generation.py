@@ -12,6 +12,7 @@ import numpy as np
 
 from flash_engine import sampling
 from flash_engine.constraint import remaining
+from flash_engine.speculation import Bounds
 from flash_engine.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Generation(Iterator[Token]):
         seed: int | None,
         deadline: float | None,
         cancel: threading.Event | None,
+        until: bytes,
     ) -> None:
         self._session = session
         self._tokenizer = tokenizer
@@ -66,6 +68,7 @@ class Generation(Iterator[Token]):
         self._rng = np.random.default_rng(seed)
         self._deadline = deadline
         self._cancel = cancel
+        self._until = until
         self._epoch = session.epoch
         self.finish = None
 
@@ -101,8 +104,14 @@ class Generation(Iterator[Token]):
         return None
 
     def _choose(self) -> tuple[int, float]:
+        if not self._session.is_ready:
+            self._session.verify(self._bounds())
         logits = self._session.logits()[: self._tokenizer.vocab_size]
         allowed = self._tokenizer.allowed(self._remainder) if self._remainder else None
         if self._temperature > 0:
             return sampling.sample(logits, allowed, self._temperature, self._rng)
         return sampling.greedy(logits, allowed)
+
+    def _bounds(self) -> Bounds:
+        """What may be drafted: the token chosen after the last draft is one of those wanted, too."""
+        return Bounds(self._tokenizer, self._left - 1, self._remainder, self._stop, self._until)

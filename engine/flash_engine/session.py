@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from flash_engine.backend import Backend, Logits
 from flash_engine.errors import Cancelled, CapacityError
 from flash_engine.generation import Generation
 from flash_engine.pace import Pace
+from flash_engine.speculation import LONGEST, Bounds, Speculator, Tally
 from flash_engine.tokenizer import Tokenizer
 
 
@@ -18,7 +20,8 @@ class Session:
     """Tokens and their KV cache. Call it on the engine's model thread only.
 
     The cache holds all of `tokens`, or all but the last, whose forward is put off until its logits are needed
-    (a token just generated, or the last one after a trim).
+    (a token just generated, or the last one after a trim). Behind all of them it may hold drafts: tokens that may
+    come next, whose logits are known already. They become tokens when `append` says so, and are dropped otherwise.
     """
 
     computed: int
@@ -28,13 +31,19 @@ class Session:
     epoch: int
     """Counts the syncs, trims and generations; a generation is over when a newer epoch begins."""
 
-    def __init__(self, backend: Backend, tokenizer: Tokenizer, pace: Pace) -> None:
+    def __init__(
+        self, backend: Backend, tokenizer: Tokenizer, pace: Pace, speculator: Speculator | None = None
+    ) -> None:
+        """speculator: drafts tokens while generating; None: plain decoding. The tokens are the same."""
         self._backend = backend
         self._tokenizer = tokenizer
         self._pace = pace
+        self._speculator = speculator
         self._cache = backend.new_cache()
         self._tokens: list[int] = []
         self._logits: Logits | None = None
+        self._drafts: list[int] = []
+        self._draft_logits: list[Logits] = []
         self.computed = 0
         self.reused = 0
         self.epoch = 0
@@ -53,6 +62,11 @@ class Session:
     def is_ready(self) -> bool:
         """Whether `logits` needs no forward."""
         return self._logits is not None
+
+    @property
+    def speculation(self) -> Tally:
+        """What was drafted and accepted so far (a copy)."""
+        return self._speculator.tally.copy() if self._speculator else Tally()
 
     def sync(self, tokens: Sequence[int], *, cancel: threading.Event | None = None) -> int:
         """Make the cache hold exactly `tokens`, their last logits ready; return how many were computed.
@@ -89,14 +103,15 @@ class Session:
         seed: int | None = None,
         deadline: float | None = None,
         cancel: threading.Event | None = None,
+        until: bytes = b"",
     ) -> Generation:
         """Generate from the end of `tokens`: an iterator of tokens, each computed when it is asked for.
 
         max_tokens: most tokens to yield. stop: ids that end the generation, as every control token does.
         prefix: bytes that the generated text has to start with (constraint.py). temperature: 0 is greedy;
         else the draws depend on `seed` (None: on chance). deadline: a time.monotonic() value after which no
-        forward starts. Raises ValueError if the session is empty or `prefix` has a byte that no token can
-        spell.
+        forward starts. until: bytes after which no more will be asked for, so that none are drafted. Raises
+        ValueError if the session is empty or `prefix` has a byte that no token can spell.
         """
         if not self._tokens:
             raise ValueError("the session is empty: sync a prompt before generating")
@@ -113,22 +128,42 @@ class Session:
             seed=seed,
             deadline=deadline,
             cancel=cancel,
+            until=until,
         )
 
     def logits(self) -> Logits:
         """Logits after the last token, float32 [vocab_size]; does the forward that was put off, if any."""
         if self._logits is None:
-            last = self._tokens[-1]
-            self._truncate(len(self._tokens) - 1)
-            self._forward([last], logits=1)
+            self._put_off([])
         assert self._logits is not None
         return self._logits
 
+    def verify(self, bounds: Bounds) -> None:
+        """Do the forward that was put off, if any, and with it those of drafts within `bounds`, if it pays."""
+        if self._speculator is None or self._logits is not None:
+            return
+        room = self._backend.capacity - len(self._tokens)
+        drafts = self._speculator.propose(self._tokens, replace(bounds, most=min(bounds.most, room, LONGEST)))
+        begin = time.perf_counter()
+        self._put_off(drafts)
+        self._speculator.verified(time.perf_counter() - begin)
+
     def append(self, token: int) -> None:
-        """Add `token`; its forward is put off. The forward of the one before is done."""
+        """Add `token`; its forward is put off, or done already if it was drafted. That of the one before is done."""
         self.logits()
+        if self._speculator:
+            self._speculator.chosen(token)
         self._tokens.append(token)
-        self._logits = None
+        if self._drafts and self._drafts[0] == token:
+            del self._drafts[0]
+            self._logits = self._draft_logits.pop(0)
+        else:
+            self._drop_drafts(len(self._tokens) - 1)
+            self._logits = None
+
+    def read_ahead(self, most: int) -> bool:
+        """Have the draft model read up to `most` tokens that it is behind, for idle times; whether more are left."""
+        return bool(self._speculator and self._tokens and self._speculator.read(self._tokens, most))
 
     def trim(self, length: int) -> None:
         """Keep the first `length` tokens. Raises ValueError if there are fewer."""
@@ -140,10 +175,14 @@ class Session:
 
     def fork(self) -> Session:
         """An independent session with the same tokens and cache; its totals start at 0."""
-        twin = Session(self._backend, self._tokenizer, self._pace)
+        twin = Session(
+            self._backend, self._tokenizer, self._pace, self._speculator and self._speculator.fork()
+        )
         twin._cache = self._cache.fork()
         twin._tokens = self._tokens.copy()
         twin._logits = self._logits
+        twin._drafts = self._drafts.copy()
+        twin._draft_logits = self._draft_logits.copy()
         return twin
 
     def _check(self, tokens: Sequence[int]) -> None:
@@ -160,14 +199,33 @@ class Session:
             )
 
     def _truncate(self, length: int) -> None:
-        self._cache.trim(min(length, self._cache.length))
+        self._drop_drafts(min(length, self._cache.length))
         del self._tokens[length:]
         self._logits = None
+        if self._speculator:
+            self._speculator.truncate(length)
+
+    def _drop_drafts(self, length: int) -> None:
+        """Let the cache hold `length` tokens."""
+        self._cache.trim(length)
+        self._drafts, self._draft_logits = [], []
+
+    def _put_off(self, drafts: list[int]) -> None:
+        """Do the forward of the last token, which was put off, and of the drafts behind it."""
+        tokens = [self._tokens[-1], *drafts]
+        self._cache.trim(len(self._tokens) - 1)
+        rows = self._compute(tokens, logits=len(tokens))
+        self._logits, *self._draft_logits = rows
+        self._drafts = drafts
 
     def _forward(self, tokens: Sequence[int], *, logits: int) -> None:
+        rows = self._compute(tokens, logits=logits)
+        self._tokens.extend(tokens)
+        self._logits = rows[-1] if logits else None
+
+    def _compute(self, tokens: Sequence[int], *, logits: int) -> Logits:
         begin = time.perf_counter()
         rows = self._backend.forward(tokens, self._cache, logits=logits)
         self._pace.measured(len(tokens), time.perf_counter() - begin)
-        self._tokens.extend(tokens)
-        self._logits = rows[-1] if logits else None
         self.computed += len(tokens)
+        return rows

@@ -1,0 +1,39 @@
+"""How many drafted tokens are accepted: by grade, which decides, and by position, which is for people."""
+
+from __future__ import annotations
+
+from flash_engine.speculation.draft import GRADES, LONGEST
+
+_PRIOR = 10.0
+_MEMORY = 300.0
+_RECENT = 100.0
+"""Verdicts that count: of the prior, at most of what was seen of a grade, and in the mean."""
+
+
+class Acceptance:
+    """Of one source of drafts. A token is judged only if all before it in its draft were accepted."""
+
+    def __init__(self) -> None:
+        self._chances = [(grade + 0.5) / GRADES for grade in range(GRADES)]
+        self._weights = [_PRIOR] * GRADES
+        self.mean = 0.5
+        """Of the verdicts, the late ones counting most."""
+        self.judged = [0] * LONGEST
+        self.accepted = [0] * LONGEST
+
+    def chance(self, grade: int) -> float:
+        """Probability that a token of `grade` is accepted if those before it are."""
+        return self._chances[grade]
+
+    def judge(self, position: int, grade: int, accepted: bool) -> None:
+        """Take note of a verdict on the token at `position` (0 is the first) of a draft."""
+        self.judged[position] += 1
+        self.accepted[position] += accepted
+        self.mean += (accepted - self.mean) / _RECENT
+        weight = self._weights[grade] = min(self._weights[grade] + 1, _MEMORY)
+        self._chances[grade] += (accepted - self._chances[grade]) / weight
+
+    def by_position(self) -> list[float | None]:
+        """Share accepted at each position of a draft, of those that were judged; None where none was."""
+        pairs = zip(self.accepted, self.judged, strict=True)
+        return [accepted / judged if judged else None for accepted, judged in pairs]

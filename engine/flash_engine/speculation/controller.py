@@ -1,0 +1,123 @@
+"""Whether to draft, from which source, and how much of a draft to verify: what commits most tokens a second.
+
+The reward of a round (one pass of the main model) is the tokens that it commits, its price the time it takes. The
+best ratio is reached by choosing in each round what maximises tokens - rate * seconds, where `rate` is the ratio that
+these choices reach (W. Dinkelbach, "On nonlinear fractional programming", 1967).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from operator import mul
+from typing import Any
+
+from flash_engine.speculation.acceptance import Acceptance
+from flash_engine.speculation.costs import PassCosts
+from flash_engine.speculation.draft import Draft, Source
+
+_FOLLOW = 0.03
+"""How fast running means follow."""
+_BENEFIT_OF_DOUBT = 0.05
+"""Tokens a round that the draft model is taken to gain when it is tried."""
+_PAUSES = (64, 1024)
+"""Rounds until the draft model is tried again: at first, and at most."""
+_TYPICAL_ROUNDS = 8
+"""Rounds over which reading a prompt with the draft model has to pay."""
+
+
+class Controller:
+    """One for all sessions of an engine: what was learnt is remembered from request to request."""
+
+    def __init__(self, costs: PassCosts, draft_seconds: float = 0.0) -> None:
+        """draft_seconds: of drafting a token with the draft model."""
+        self.costs = costs
+        self.acceptance = {source: Acceptance() for source in Source}
+        self.draft_seconds = draft_seconds
+        self.read_seconds = draft_seconds / 8
+        self.model_gain = 2 * _BENEFIT_OF_DOUBT
+        """Tokens that drafting with the model gains in a round, its time counted, as a running mean."""
+        self._tokens = 1.0
+        self._seconds = costs.seconds(1)
+        self._pause = _PAUSES[0]
+        self._paused = 0
+        self._rested = 0
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second that are being reached: at least those of plain decoding."""
+        return max(self._tokens / self._seconds, 1 / self.costs.seconds(1))
+
+    def best_length(self, source: Source, grades: Sequence[int]) -> tuple[int, float]:
+        """How many tokens of a draft of these grades to verify, and the tokens that this gains beyond a plain pass."""
+        plain, rate = self.costs.seconds(1), self.rate
+        best, most, expected = 0, 0.0, 0.0
+        for length, chance in enumerate(self._chances(source, grades), 1):
+            expected += chance
+            gain = expected - rate * (self.costs.seconds(length + 1) - plain)
+            if gain > most:
+                best, most = length, gain
+        return best, most
+
+    def goes_on(self, draft: Draft) -> bool:
+        """Whether the draft model should draft another token."""
+        if not draft.grades:
+            return True
+        size = 1 + len(draft.grades)
+        chance = self._chances(Source.MODEL, draft.grades)[-1] * self.acceptance[Source.MODEL].mean
+        return chance > self.rate * (
+            self.draft_seconds + self.costs.seconds(size + 1) - self.costs.seconds(size)
+        )
+
+    def tries_model(self, behind: int) -> bool:
+        """Whether the draft model should draft now, having `behind` tokens of the session to read first.
+
+        It pauses when it does not pay, ever longer, and is then tried again.
+        """
+        if self._paused:
+            self._paused -= 1
+            return False
+        if self.model_gain <= 0:
+            self.model_gain = _BENEFIT_OF_DOUBT
+        reading = behind * self.read_seconds * self.rate
+        return behind <= max(self._rested, 2 * len(self.costs)) or reading < self.model_gain * _TYPICAL_ROUNDS
+
+    def tried_model(self, gain: float) -> None:
+        """Take note that the draft model gained `gain` tokens in a round, its time counted."""
+        self.model_gain += _FOLLOW * (gain - self.model_gain)
+        if self.model_gain <= 0:
+            self._paused = self._rested = self._pause
+            self._pause = min(2 * self._pause, _PAUSES[1])
+        elif self.model_gain > 2 * _BENEFIT_OF_DOUBT:
+            self._pause = _PAUSES[0]
+
+    def finished(self, committed: int, seconds: float) -> None:
+        """Take note of a round that committed tokens in `seconds`."""
+        self._tokens += _FOLLOW * (committed - self._tokens)
+        self._seconds += _FOLLOW * (seconds - self._seconds)
+
+    def drafted(self, tokens: int, seconds: float) -> None:
+        """Take note that drafting `tokens` with the draft model took `seconds`."""
+        self.draft_seconds += _FOLLOW * (min(seconds / tokens, 2 * self.draft_seconds) - self.draft_seconds)
+
+    def read(self, tokens: int, seconds: float) -> None:
+        """Take note that the draft model read `tokens` in `seconds`."""
+        self.read_seconds += _FOLLOW * (min(seconds / tokens, 2 * self.read_seconds) - self.read_seconds)
+
+    def figures(self) -> dict[str, Any]:
+        """What is known, for people: pass_ms of 1 to 8 tokens, draft_ms a token, acceptance by source and position,
+        model_gain (tokens a round), and whether the draft model is `paused`."""
+        return {
+            "pass_ms": [round(1e3 * each, 3) for each in self.costs.table()],
+            "draft_ms": round(1e3 * self.draft_seconds, 3),
+            "model_gain": round(self.model_gain, 3),
+            "paused": self._paused > 0,
+            "acceptance": {
+                str(source): [share and round(share, 3) for share in acceptance.by_position()]
+                for source, acceptance in self.acceptance.items()
+            },
+        }
+
+    def _chances(self, source: Source, grades: Sequence[int]) -> list[float]:
+        """For each token of a draft, the probability that it and all before it are accepted."""
+        return list(accumulate(map(self.acceptance[source].chance, grades), mul))

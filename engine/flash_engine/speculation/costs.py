@@ -1,0 +1,54 @@
+"""What a pass of the model costs, by the number of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from flash_engine.speculation.draft import LONGEST
+
+_MOST = LONGEST + 1
+_LEVEL = 0.1
+_SHAPE = 0.03
+"""How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
+_OUTLIER = 2.0
+
+
+class PassCosts:
+    """Seconds of a pass of 1 to 8 tokens, which follow what is measured.
+
+    One level for all sizes, so that a longer context or a busier machine, seen at one size, is known for all; and a
+    share of it for each size, which changes little.
+    """
+
+    def __init__(self, seconds: Sequence[float]) -> None:
+        """`seconds`: of a pass of 1, 2, ... 8 tokens."""
+        self._level = seconds[0]
+        self._shape = [each / seconds[0] for each in seconds]
+
+    @classmethod
+    def measure(cls, run: Callable[[int], float]) -> PassCosts:
+        """From the best of three passes each of 1, 2, 4 and 8 tokens, the rest in between. `run(tokens)`: seconds."""
+        sizes = (1, 2, 4, 8)
+        best = [min(run(size) for _ in range(3)) for size in sizes]
+        return cls([float(each) for each in np.interp(range(1, _MOST + 1), sizes, best)])
+
+    def __len__(self) -> int:
+        return len(self._shape)
+
+    def seconds(self, tokens: int) -> float:
+        """Of a pass of `tokens`, 1 to 8."""
+        return self._level * self._shape[tokens - 1]
+
+    def table(self) -> list[float]:
+        """Seconds of a pass of 1, 2, ... 8 tokens."""
+        return [self.seconds(tokens) for tokens in range(1, _MOST + 1)]
+
+    def measured(self, tokens: int, seconds: float) -> None:
+        """Take note that a pass of `tokens` took `seconds`; far off, it counts as twice or half the expected."""
+        if not 1 <= tokens <= _MOST:
+            return
+        ratio = min(max(seconds / self.seconds(tokens), 1 / _OUTLIER), _OUTLIER)
+        self._level *= ratio**_LEVEL
+        self._shape[tokens - 1] *= ratio**_SHAPE
