@@ -9,6 +9,7 @@ from flash_engine import manifest
 from flash_engine.errors import ModelError
 
 MAIN = "flash-coder"
+DRAFT = "flash-coder-draft"
 
 
 def root() -> Path:
@@ -34,6 +35,12 @@ def locate(model: str | Path) -> Path:
     if folder.resolve().parent == root().resolve():
         manifest.verify(folder)
     return folder
+
+
+def draft_for(folder: Path) -> str | None:
+    """The bundled model that drafts for the model in `folder`, if there is one."""
+    is_main = folder.resolve() == (root() / MAIN).resolve()
+    return DRAFT if is_main and DRAFT in names() else None
 
 
 def tokenizer_folder(folder: Path) -> Path:

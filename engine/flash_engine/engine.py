@@ -13,14 +13,18 @@ from flash_engine.backend import Backend
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.devices import working_set
-from flash_engine.errors import ModelError
+from flash_engine.errors import CapacityError, ModelError
 from flash_engine.memory import MemoryPlan
 from flash_engine.pace import Pace
 from flash_engine.session import Session
+from flash_engine.speculation import Controller, Corpus, ModelDrafter, PassCosts, Speculator, TextDrafter
+from flash_engine.speculation.costs import pass_timer
 from flash_engine.tokenizer import Tokenizer
 from flash_engine.worker import Worker
 
 T = TypeVar("T")
+
+AUTO = "auto"
 
 Progress = Callable[[str, float], None]
 """Called as a stage of the loading begins: its name, and the share of the loading done before it, 0 to 1."""
@@ -39,7 +43,8 @@ class Engine:
         draft: Backend | None = None,
         plan: MemoryPlan | None = None,
     ) -> None:
-        """Most callers want `load`; this is for a backend made elsewhere. plan: what the memory was found to hold."""
+        """Most callers want `load`; this is for a backend made elsewhere, which decodes plainly until
+        `start_speculation`. plan: what the memory was found to hold."""
         self.name = name
         self.folder = folder
         self.config = config
@@ -47,6 +52,8 @@ class Engine:
         self.backend = backend
         self.draft = draft
         self.plan = plan
+        self.corpus = Corpus(tokenizer)
+        self.speculation: Controller | None = None
         self._pace = Pace()
         self._worker = Worker(f"flash-engine {name}")
 
@@ -55,7 +62,8 @@ class Engine:
         cls,
         model: str | Path = bundled.MAIN,
         *,
-        draft: str | Path | None = None,
+        draft: str | Path | None = AUTO,
+        speculation: bool = True,
         device: str = "auto",
         context: int | None = None,
         threads: int | None = None,
@@ -63,25 +71,34 @@ class Engine:
     ) -> Self:
         """Load a bundled model by its name, or a folder with config.json, safetensors and tokenizer.json.
 
-        device: auto (Metal, else CUDA, else native), native, mlx or reference. context: tokens a session can
-        hold; default: what the memory plan finds room for, at most 4,096. threads: of the native backend; default:
-        the machine's cores. Raises ModelError (no such model; a file missing, damaged or altered; a wrong tensor),
-        DeviceError, CapacityError (context beyond the model's positions; more than the device's memory).
+        draft: a smaller model with the same tokenizer, which drafts for this one; auto: the bundled model's own, if
+        the memory holds both, and none for others. speculation: whether sessions decode speculatively, with a draft
+        model or without (speculation/): faster, with the same output. device: auto (Metal, else CUDA, else native),
+        native, mlx or reference. context: tokens a session can hold; default: what the memory plan finds room for, at
+        most 4,096. threads: of the native backend; default: the machine's cores. Raises ModelError (no such model; a
+        file missing, damaged or altered; a wrong tensor; a draft that does not fit), DeviceError, CapacityError
+        (context beyond the model's positions; more than the device's memory).
         """
         report = progress or (lambda stage, share: None)
         report("checking files", 0.0)
         device = backends.resolve(device)
         folder = bundled.locate(model)
         checkpoint = Checkpoint(folder)
-        draft_checkpoint = None if draft is None else _open_draft(draft, checkpoint.config)
-        plan = memory.plan(
-            memory.measure(checkpoint, device),
-            None if draft_checkpoint is None else memory.measure(draft_checkpoint, device),
-            working_set=working_set(device),
-            context=context,
-        )
+        given = bundled.draft_for(folder) if draft == AUTO else draft
+        draft_checkpoint = Checkpoint(bundled.locate(given)) if given is not None and speculation else None
+        footprint = memory.measure(checkpoint, device)
+        room = working_set(device)
+        try:
+            draft_footprint = None if draft_checkpoint is None else memory.measure(draft_checkpoint, device)
+            plan = memory.plan(footprint, draft_footprint, working_set=room, context=context)
+        except CapacityError:
+            if draft_checkpoint is None or draft != AUTO:
+                raise
+            draft_checkpoint = None
+            plan = memory.plan(footprint, working_set=room, context=context)
         report("reading tokenizer", 0.3)
-        tokenizer = Tokenizer.from_folder(bundled.tokenizer_folder(folder))
+        tokenizer_folder = bundled.tokenizer_folder(folder)
+        tokenizer = Tokenizer.from_folder(tokenizer_folder)
         if tokenizer.vocab_size > checkpoint.config.vocab_size:
             raise ModelError(
                 f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model "
@@ -89,6 +106,8 @@ class Engine:
             )
         report("loading weights", 0.6)
         backend = backends.load(device, checkpoint, capacity=plan.context, threads=threads)
+        if draft_checkpoint is not None:
+            _check_draft(draft_checkpoint, tokenizer_folder, tokenizer)
         draft_backend = None
         if draft_checkpoint is not None:
             report("loading draft", 0.8)
@@ -96,12 +115,29 @@ class Engine:
         engine = cls(folder.name, folder, checkpoint.config, tokenizer, backend, draft_backend, plan)
         report("warming up", 0.9)
         engine.submit(engine._warm_up).result()
+        if speculation:
+            engine.submit(engine.start_speculation).result()
         report("ready", 1.0)
         return engine
 
     def session(self) -> Session:
-        """A new, empty session."""
+        """A new, empty session; speculative where the engine is."""
+        if self.speculation is None:
+            return self.plain_session()
+        model = ModelDrafter(self.draft) if self.draft else None
+        speculator = Speculator(self.speculation, model, TextDrafter(self.corpus))
+        return Session(self.backend, self.tokenizer, self._pace, speculator)
+
+    def plain_session(self) -> Session:
+        """A new, empty session that decodes token by token."""
         return Session(self.backend, self.tokenizer, self._pace)
+
+    def start_speculation(self) -> None:
+        """Let new sessions decode speculatively: measures what passes cost. Call it on the model thread."""
+        costs = PassCosts.measure(pass_timer(self.backend))
+        self.speculation = Controller(
+            costs, min(map(pass_timer(self.draft), (1, 1, 1))) if self.draft else 0.0
+        )
 
     def submit(self, work: Callable[[], T], *, urgent: bool = True) -> Future[T]:
         """Run `work` on the model thread: urgent work before the rest, each in the order of submission.
@@ -129,11 +165,18 @@ class Engine:
             session.sync([round_number] * min(16, self.backend.capacity))
 
 
-def _open_draft(draft: str | Path, main: ModelConfig) -> Checkpoint:
-    checkpoint = Checkpoint(bundled.locate(draft))
-    if checkpoint.config.vocab_size != main.vocab_size:
+def _check_draft(draft: Checkpoint, folder: Path, main: Tokenizer) -> None:
+    """Raises ModelError unless the draft's tokens are those of `main`, the tokenizer in `folder`, id by id."""
+    tokenizer_folder = bundled.tokenizer_folder(draft.folder)
+    if tokenizer_folder == folder:
+        return
+    tokenizer = Tokenizer.from_folder(tokenizer_folder)
+    if difference := main.difference(tokenizer):
         raise ModelError(
-            f"{checkpoint.folder}: a draft with {checkpoint.config.vocab_size} tokens does not fit a model "
-            f"with {main.vocab_size}: choose one with the same tokenizer"
+            f"{draft.folder} cannot draft for this model: {difference}: choose a draft with the same tokenizer"
         )
-    return checkpoint
+    if tokenizer.vocab_size > draft.config.vocab_size:
+        raise ModelError(
+            f"{draft.folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model "
+            f"{draft.config.vocab_size}: they are not of the same model"
+        )

@@ -216,7 +216,7 @@ class Session:
         self._cache.trim(len(self._tokens) - 1)
         rows = self._compute(tokens, logits=len(tokens))
         self._logits, *self._draft_logits = rows
-        self._drafts = drafts
+        self._drafts = drafts.copy()
 
     def _forward(self, tokens: Sequence[int], *, logits: int) -> None:
         rows = self._compute(tokens, logits=logits)

@@ -84,6 +84,16 @@ class Tokenizer:
         """The bytes of `tokens`, which need not be valid UTF-8 where tokens cut a character."""
         return b"".join(map(self.token_bytes, tokens))
 
+    def difference(self, other: Tokenizer) -> str:
+        """How the tokens of `other` differ from these, id by id; empty if they do not."""
+        if self.vocab_size != other.vocab_size:
+            return f"it has {other.vocab_size} tokens, not {self.vocab_size}"
+        for token, (mine, its) in enumerate(zip(self._bytes, other._bytes, strict=True)):
+            if mine != its:
+                return f"its token {token} is {its!r}, not {mine!r}"
+        moved = sorted(self._control.items() ^ other._control.items())
+        return f"its control token {moved[0][0]} differs" if moved else ""
+
     def allowed(self, remainder: bytes) -> NDArray[np.int32]:
         """Ids whose bytes extend `remainder` or are a non-empty prefix of it. See SortedVocabulary."""
         return self._sorted.allowed(remainder)

@@ -82,8 +82,9 @@ class Controller:
         reading = behind * self.read_seconds * self.rate
         return behind <= max(self._rested, 2 * len(self.costs)) or reading < self.model_gain * _TYPICAL_ROUNDS
 
-    def tried_model(self, gain: float) -> None:
-        """Take note that the draft model gained `gain` tokens in a round, its time counted."""
+    def tried_model(self, gain: float, drafted: int) -> None:
+        """Take note that a round gains `gain` tokens by verifying what took the time of `drafted` tokens to draft."""
+        gain -= self.rate * self.draft_seconds * max(drafted, 1)
         self.model_gain += _FOLLOW * (gain - self.model_gain)
         if self.model_gain <= 0:
             self._paused = self._rested = self._pause

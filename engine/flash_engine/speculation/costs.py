@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from flash_engine.backend import Backend
 from flash_engine.speculation.draft import LONGEST
 
 _MOST = LONGEST + 1
+_CONTEXT = 64
 _LEVEL = 0.1
 _SHAPE = 0.03
 """How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
@@ -31,6 +34,7 @@ class PassCosts:
     def measure(cls, run: Callable[[int], float]) -> PassCosts:
         """From the best of three passes each of 1, 2, 4 and 8 tokens, the rest in between. `run(tokens)`: seconds."""
         sizes = (1, 2, 4, 8)
+        run(1)
         best = [min(run(size) for _ in range(3)) for size in sizes]
         return cls([float(each) for each in np.interp(range(1, _MOST + 1), sizes, best)])
 
@@ -52,3 +56,20 @@ class PassCosts:
         ratio = min(max(seconds / self.seconds(tokens), 1 / _OUTLIER), _OUTLIER)
         self._level *= ratio**_LEVEL
         self._shape[tokens - 1] *= ratio**_SHAPE
+
+
+def pass_timer(backend: Backend) -> Callable[[int], float]:
+    """A function that runs a pass of so many tokens after a short prompt, with all logits: seconds."""
+    cache = backend.new_cache()
+    length = max(min(_CONTEXT, backend.capacity - _MOST), 1)
+    backend.forward([0] * length, cache, logits=0)
+
+    def run(tokens: int) -> float:
+        count = min(tokens, backend.capacity - length)
+        begin = time.perf_counter()
+        backend.forward([0] * count, cache, logits=count)
+        seconds = time.perf_counter() - begin
+        cache.trim(length)
+        return seconds
+
+    return run

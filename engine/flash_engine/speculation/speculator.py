@@ -127,7 +127,7 @@ class Speculator:
             controller.read(behind, begun - start)
         controller.drafted(max(len(draft.tokens), 1), seconds)
         length, gain = controller.best_length(Source.MODEL, draft.grades)
-        controller.tried_model(gain - controller.rate * seconds)
+        controller.tried_model(gain, len(draft.tokens))
         return _Round(Source.MODEL, draft.first(length), seconds)
 
     def _finish(self) -> None:

@@ -1,0 +1,43 @@
+"""A controller that drafts always and verifies all of it, so that tests do not depend on what is fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flash_engine import Backend, Session, Tokenizer
+from flash_engine.pace import Pace
+from flash_engine.speculation import (
+    Controller,
+    Corpus,
+    Draft,
+    ModelDrafter,
+    PassCosts,
+    Source,
+    Speculator,
+    TextDrafter,
+)
+
+FLAT = [0.001] * 8
+
+
+class Eager(Controller):
+    def __init__(self) -> None:
+        super().__init__(PassCosts(FLAT), draft_seconds=1e-6)
+
+    def best_length(self, source: Source, grades: Sequence[int]) -> tuple[int, float]:
+        return len(grades), float(len(grades))
+
+    def goes_on(self, draft: Draft) -> bool:
+        return True
+
+    def tries_model(self, behind: int) -> bool:
+        return True
+
+
+def eager_session(
+    backend: Backend, tokenizer: Tokenizer, draft: Backend | None, corpus: Corpus | None = None
+) -> Session:
+    """A session that verifies all that `draft` and `corpus` propose."""
+    model = ModelDrafter(draft) if draft else None
+    speculator = Speculator(Eager(), model, TextDrafter(corpus) if corpus else None)
+    return Session(backend, tokenizer, Pace(), speculator)
