@@ -25,7 +25,7 @@ class Session:
     """
 
     computed: int
-    """Tokens put through the model so far, those of cancelled or rejected work included."""
+    """Tokens put through the model so far, cancelled work included, drafts only as they become tokens."""
     reused: int
     """Tokens that a sync found in the cache instead, summed over all syncs."""
     epoch: int
@@ -157,6 +157,7 @@ class Session:
         if self._drafts and self._drafts[0] == token:
             del self._drafts[0]
             self._logits = self._draft_logits.pop(0)
+            self.computed += 1
         else:
             self._drop_drafts(len(self._tokens) - 1)
             self._logits = None
@@ -217,6 +218,7 @@ class Session:
         rows = self._compute(tokens, logits=len(tokens))
         self._logits, *self._draft_logits = rows
         self._drafts = drafts.copy()
+        self.computed -= len(drafts)
 
     def _forward(self, tokens: Sequence[int], *, logits: int) -> None:
         rows = self._compute(tokens, logits=logits)

@@ -145,11 +145,11 @@ def test_nothing_starts_after_the_deadline(
     deadline = time.monotonic() + 60
     generation = session.generate(max_tokens=30, deadline=deadline)
     first = [next(generation).id for _ in range(2)]
-    computed = session.computed
+    passes = session.speculation.passes
     generation._deadline = 0.0
     rest = [token.id for token in generation]
     assert generation.finish == "deadline"
-    assert session.computed == computed
+    assert session.speculation.passes == passes
     assert len(first + rest) == 1 + 8  # the first comes from the prompt's pass, then 7 drafts and one more
     plain = Session(backend, tiny_tokenizer, Pace())
     plain.sync([40, 50, 60])
