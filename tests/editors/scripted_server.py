@@ -4,8 +4,9 @@
 
 The script is {"encoding": "utf-8", "rules": [rule, ...]}. The first rule whose `before` ends the line in front of the
 cursor answers; its `replies` are used one after another, the last one from then on. A reply is {"texts": [...]}, with
-`delay` (seconds before it is sent), `ready` (seconds after it until `flash-lsp/ready` is sent) and `from` (the column
-where the items' range begins) as wanted. Every message is logged: {"event": method, ...}.
+`delay` (seconds before it is sent), `ready` (seconds after it until `flash-lsp/ready` is sent), `silence` (the reason
+that the status gives for no texts) and `from` (the column where the items' range begins) as wanted. "commands" are the
+answers to `workspace/executeCommand` by name. Every message is logged: {"event": method, ...}.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 
 Message = dict[str, Any]
 
+COMMANDS: Message = {"flash-lsp.stats": None, "test.accepted": None}
+
 
 class ScriptedServer:
     """Serves one client on stdin and stdout."""
@@ -28,6 +31,8 @@ class ScriptedServer:
         self._log = log
         self._texts: dict[str, str] = {}
         self._used = [0] * len(script["rules"])
+        self._versions: dict[str, int] = {}
+        self._commands: Message = script.get("commands", COMMANDS)
         self._output = threading.Lock()
 
     def serve(self) -> None:
@@ -45,19 +50,21 @@ class ScriptedServer:
                 document = params["textDocument"]
                 changes = params.get("contentChanges") or [document]
                 self._texts[document["uri"]] = changes[-1]["text"]
+                self._versions[document["uri"]] = document["version"]
             elif method == "textDocument/inlineCompletion":
                 self._complete(message["id"], params)
             elif method is not None:
                 self._note(method, params=params)
                 if "id" in message:
-                    self._send(id=message["id"], result={"requests": sum(self._used)})
+                    answer = self._commands.get(params.get("command") if isinstance(params, dict) else None)
+                    self._send(id=message["id"], result=answer or {"requests": sum(self._used)})
 
     def _capabilities(self) -> Message:
         return {
             "positionEncoding": self._script.get("encoding", "utf-8"),
             "textDocumentSync": {"openClose": True, "change": 1},
             "inlineCompletionProvider": {},
-            "executeCommandProvider": {"commands": ["flash-lsp.stats", "test.accepted"]},
+            "executeCommandProvider": {"commands": list(self._commands)},
         }
 
     def _complete(self, identity: int | str, params: Message) -> None:
@@ -79,10 +86,14 @@ class ScriptedServer:
         ]
 
         def answer() -> None:
+            if reason := reply.get("silence"):
+                self._notify("flash-lsp/status", {"state": "silent", "message": "", "reason": reason})
             self._send(id=identity, result={"items": items} if items else None)
 
         def announce() -> None:
-            self._notify("flash-lsp/ready", {"uri": uri, "version": 0, "position": position})
+            self._notify(
+                "flash-lsp/ready", {"uri": uri, "version": self._versions[uri], "position": position}
+            )
 
         delay = reply.get("delay", 0)
         threading.Timer(delay, answer).start() if delay else answer()

@@ -38,8 +38,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   };
   on("showMenu", () => {
     const language = vscode.window.activeTextEditor?.document.languageId;
-    const { offersStatistics } = reports;
-    return showMenu({ status: bar.status, paused: pause.active, language, languageIsOff: isOff(language), offersStatistics });
+    const languageIsOff = isOff(language);
+    return showMenu({ status: bar.status, paused: pause.active, language, languageIsOff, offered: server.commands });
   });
   on("setUp", () => setUp.run());
   on("chooseServer", () => setUp.choose());
@@ -58,6 +58,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   on("showOutput", () => output.show());
   on("showStatistics", () => reports.statistics());
   on("doctor", () => reports.doctor());
+  on("explainSilence", () => reports.silence());
+  on("clearCaches", () => reports.clearCaches());
+  on("openSettings", () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:flash-lsp.flash-lsp"));
 
   context.subscriptions.push(
     pause.onDidChange(() => {

@@ -1,6 +1,7 @@
 /** The menu behind the status bar item. */
 
 import * as vscode from "vscode";
+import { CLEAR_CACHES, EXPLAIN, STATS } from "./reports";
 import type { Status } from "./status";
 
 interface Entry extends vscode.QuickPickItem {
@@ -12,7 +13,8 @@ export interface Situation {
   paused: boolean;
   language: string | undefined;
   languageIsOff: boolean;
-  offersStatistics: boolean;
+  /** The commands that the running server offers. */
+  offered: readonly string[];
 }
 
 export async function showMenu(situation: Situation): Promise<void> {
@@ -22,7 +24,7 @@ export async function showMenu(situation: Situation): Promise<void> {
   if (chosen?.command) await vscode.commands.executeCommand(chosen.command);
 }
 
-function entries({ status, paused, language, languageIsOff, offersStatistics }: Situation): Entry[] {
+function entries({ status, paused, language, languageIsOff, offered }: Situation): Entry[] {
   const missing: Entry[] = [
     { label: "$(cloud-download) Set up the server", command: "flash-lsp.setUp" },
     { label: "$(file-binary) Choose an installed server…", command: "flash-lsp.chooseServer" },
@@ -36,17 +38,18 @@ function entries({ status, paused, language, languageIsOff, offersStatistics }: 
   const ofLanguage: Entry[] = language
     ? [{ label: `$(code) Turn ${languageIsOff ? "on" : "off"} for ${language}`, command: "flash-lsp.toggleLanguage" }]
     : [];
-  const statistics: Entry[] = offersStatistics
-    ? [{ label: "$(graph) Statistics", command: "flash-lsp.showStatistics" }]
-    : [];
+  const ifOffered = (name: string, entry: Entry): Entry[] => (offered.includes(name) ? [entry] : []);
   return [
     ...(status.state === "missing" ? missing : pause),
     ...ofLanguage,
+    ...ifOffered(EXPLAIN, { label: "$(question) Why was nothing suggested?", command: "flash-lsp.explainSilence" }),
     { label: "$(symbol-misc) Choose the model…", command: "flash-lsp.chooseModel" },
     { kind: vscode.QuickPickItemKind.Separator, label: "Server" },
     { label: "$(debug-restart) Restart the server", command: "flash-lsp.restart" },
     { label: "$(output) Show output", command: "flash-lsp.showOutput" },
-    ...statistics,
+    ...ifOffered(STATS, { label: "$(graph) Statistics", command: "flash-lsp.showStatistics" }),
+    ...ifOffered(CLEAR_CACHES, { label: "$(clear-all) Clear caches", command: "flash-lsp.clearCaches" }),
     { label: "$(pulse) Doctor", command: "flash-lsp.doctor" },
+    { label: "$(gear) Settings", command: "flash-lsp.openSettings" },
   ];
 }

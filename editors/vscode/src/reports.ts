@@ -1,4 +1,4 @@
-/** Statistics and doctor: texts about the server, shown read-only. */
+/** Statistics, doctor, and why nothing was suggested: what there is to know about the server. */
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -6,7 +6,16 @@ import * as vscode from "vscode";
 import type { Server } from "./server";
 
 const SCHEME = "flash-lsp-report";
-const STATS = "flash-lsp.stats";
+
+/** Commands that a server may offer. */
+export const STATS = "flash-lsp.stats";
+export const EXPLAIN = "flash-lsp.explainLastSilence";
+export const CLEAR_CACHES = "flash-lsp.clearCaches";
+
+interface Explanation {
+  reason: string;
+  message: string;
+}
 
 export class Reports implements vscode.TextDocumentContentProvider, vscode.Disposable {
   private readonly texts = new Map<string, string>();
@@ -16,20 +25,31 @@ export class Reports implements vscode.TextDocumentContentProvider, vscode.Dispo
 
   constructor(private readonly server: Server) {}
 
-  get offersStatistics(): boolean {
-    return this.server.commands.includes(STATS);
-  }
-
   provideTextDocumentContent(uri: vscode.Uri): string {
     return this.texts.get(uri.path) ?? "";
   }
 
   async statistics(): Promise<void> {
-    if (!this.offersStatistics) {
-      void vscode.window.showInformationMessage("The flash-lsp server that runs offers no statistics.");
-      return;
-    }
-    await this.show("flash-lsp statistics", `${asLines(await this.server.execute(STATS)).join("\n")}\n`);
+    const counts = await this.ask(STATS);
+    if (counts) await this.show("flash-lsp statistics", `${asLines(counts).join("\n")}\n`);
+  }
+
+  async silence(): Promise<void> {
+    const last = (await this.ask(EXPLAIN)) as Explanation | null | undefined;
+    if (last === undefined) return;
+    const text = last ? `nothing was suggested: ${last.message} (${last.reason})` : "every request so far was answered with a suggestion";
+    void vscode.window.showInformationMessage(`flash-lsp: ${text}.`);
+  }
+
+  async clearCaches(): Promise<void> {
+    if ((await this.ask(CLEAR_CACHES)) !== undefined) vscode.window.setStatusBarMessage("flash-lsp: caches cleared", 4000);
+  }
+
+  /** The server's answer to one of its commands; undefined, and the user is told, if it does not offer that. */
+  private async ask(command: string): Promise<unknown> {
+    if (this.server.commands.includes(command)) return (await this.server.execute(command)) ?? null;
+    void vscode.window.showInformationMessage(`The flash-lsp server that runs does not offer ${command}.`);
+    return undefined;
   }
 
   async doctor(): Promise<void> {

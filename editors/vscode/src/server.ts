@@ -4,11 +4,14 @@ import * as vscode from "vscode";
 import {
   CloseAction,
   ErrorAction,
+  ExecuteCommandRequest,
   InlineCompletionRequest,
   LanguageClient,
   RevealOutputChannelOn,
   State,
+  type DynamicFeature,
   type LanguageClientOptions,
+  type StaticFeature,
 } from "vscode-languageclient/node";
 import { Activity } from "./activity";
 import { askAgain, askForMore, type Feature, type Ready } from "./askAgain";
@@ -20,6 +23,14 @@ import { fromServer, type ServerStatus, type Status } from "./status";
 export interface Channels {
   output: vscode.LogOutputChannel;
   trace: vscode.LogOutputChannel;
+}
+
+/** Without the server's commands as VS Code's own: the extension has some of the same names. `Server.execute` runs them. */
+class Client extends LanguageClient {
+  override registerFeature(feature: StaticFeature | DynamicFeature<any>): void {
+    const ofCommands = "registrationType" in feature && feature.registrationType.method === ExecuteCommandRequest.method;
+    if (!ofCommands) super.registerFeature(feature);
+  }
 }
 
 export class Server implements vscode.Disposable {
@@ -75,8 +86,8 @@ export class Server implements vscode.Disposable {
     return this.client?.initializeResult?.capabilities.executeCommandProvider?.commands ?? [];
   }
 
-  async execute(command: string): Promise<unknown> {
-    return await this.client?.sendRequest("workspace/executeCommand", { command });
+  async execute(command: string, ...args: unknown[]): Promise<unknown> {
+    return await this.client?.sendRequest(ExecuteCommandRequest.method, { command, arguments: args });
   }
 
   dispose(): void {
@@ -107,7 +118,7 @@ export class Server implements vscode.Disposable {
     output.info(`Starting ${[program.command, ...program.args].join(" ")} serve (${program.origin})`);
     this.status = { state: "starting" };
     this.atStart = settings.atStart();
-    const client = new LanguageClient(
+    const client = new Client(
       settings.SECTION,
       "flash-lsp",
       { command: program.command, args: [...program.args, "serve"], options: { env: { ...process.env, PYTHONSAFEPATH: "1" } } },

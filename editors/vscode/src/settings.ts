@@ -4,8 +4,16 @@ import * as vscode from "vscode";
 
 export const SECTION = "flash-lsp";
 
-const LIVE = ["enabled", "disabledLanguages", "deadlineMs", "holdMs", "maxLines", "maxTokens", "maxFileKb", "decodeAhead"];
+const EXTENSION = "flash-lsp.flash-lsp";
+const OF_THE_CLIENT = ["serverCommand", "trace.server"];
 const AT_START = ["model", "device", "threads"];
+
+/** The server's settings that it takes up while it runs: all that the extension declares but those above. */
+function liveNames(): string[] {
+  const { contributes } = vscode.extensions.getExtension(EXTENSION)?.packageJSON ?? {};
+  const names = Object.keys(contributes?.configuration.properties ?? {}).map((name) => name.slice(SECTION.length + 1));
+  return names.filter((name) => !OF_THE_CLIENT.includes(name) && !AT_START.includes(name));
+}
 
 export function get<T>(name: string, fallback: T): T {
   return vscode.workspace.getConfiguration(SECTION).get<T>(name) ?? fallback;
@@ -20,7 +28,7 @@ export async function set(name: string, value: unknown): Promise<void> {
 
 /** The settings that the server takes up while it runs. */
 export function live(): Record<string, unknown> {
-  return Object.fromEntries(LIVE.map((name) => [name, get<unknown>(name, null)]));
+  return Object.fromEntries(liveNames().map((name) => [name, get<unknown>(name, null)]));
 }
 
 /** The settings that hold from the server's start. */

@@ -38,6 +38,9 @@ QUIET = {
 }
 """User settings under which the editor adds nothing of its own to what is typed."""
 
+KEYS = [{"key": "ctrl+alt+right", "command": "editor.action.inlineSuggest.acceptNextLine"}]
+"""VS Code has this command, but no key for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class CodeServer:
@@ -72,6 +75,7 @@ def code_server(
     for folder in (project, extensions, data / "User", data / "Machine"):
         folder.mkdir(parents=True, exist_ok=True)
     (data / "User/settings.json").write_text(json.dumps(QUIET))
+    (data / "User/keybindings.json").write_text(json.dumps(KEYS))
     (data / "Machine/settings.json").write_text(json.dumps(settings))
     program = [
         install / "node/bin/node",

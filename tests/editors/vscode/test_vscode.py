@@ -24,6 +24,35 @@ INSTALL = ROOT / ".cache/editors"
 SHOTS = INSTALL / "shots"
 CHROMIUM = shutil.which("chromium") or ""
 RUN_SECONDS = 120
+SCRIPTED_SERVER = HERE.parent / "scripted_server.py"
+SCRIPT = {
+    "encoding": "utf-16",
+    "rules": [
+        {"before": "first", "replies": [{"texts": ["_one", "_two", "_three"]}]},
+        {"before": "more", "replies": [{"texts": ["_a"]}, {"texts": ["_a", "_b"]}]},
+        {"before": "def a", "replies": [{"texts": ["dd(a, b):\n    return a + b"]}]},
+        {"before": "def add", "replies": [{"texts": ["(a, b):\n    return a + b"]}]},
+        {"before": "def add(a, b):", "replies": [{"texts": ["\n    return a + b"]}]},
+        {"before": "    ", "replies": [{"texts": ["return a + b"]}]},
+        {"before": "short", "replies": [{"texts": ["_a"], "ready": 0.3}, {"texts": ["_a_and_more"]}]},
+        {"before": "unsure", "replies": [{"texts": [], "silence": "low-confidence"}]},
+        {"before": "", "replies": [{"texts": ["    return a + b"]}]},
+    ],
+    # Some have the names of commands of the extension.
+    "commands": {
+        "flash-lsp.stats": {"requests": 7},
+        "flash-lsp.explainLastSilence": {
+            "reason": "low-confidence",
+            "message": "the model is not sure enough",
+            "uri": "",
+            "version": 0,
+        },
+        "flash-lsp.clearCaches": None,
+        "flash-lsp.pause": {"paused": True},
+        "flash-lsp.resume": {"paused": False},
+        "flash-lsp.snooze": {"minutes": 10},
+    },
+}
 NO_SERVER: dict[str, Any] = {"flash-lsp.serverCommand": []}
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -87,6 +116,14 @@ def _report(errors: dict[str, str | None], expected: int) -> None:
 
 def test_ghost_text_status_and_crash(tmp_path: Path, thin_package: Path) -> None:
     _report(_run(tmp_path, thin_package, HERE / "ui/run.js", HERE / "ui/scenarios.js"), expected=12)
+
+
+def test_candidates_commands_and_walkthrough(tmp_path: Path, thin_package: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps(SCRIPT))
+    server = [sys.executable, str(SCRIPTED_SERVER), str(script), str(tmp_path / "log.jsonl")]
+    settings = {"flash-lsp.serverCommand": server}
+    _report(_run(tmp_path, thin_package, HERE / "ui/run.js", HERE / "ui/scripted.js", **settings), expected=8)
 
 
 def test_fast_typing(tmp_path: Path, thin_package: Path) -> None:

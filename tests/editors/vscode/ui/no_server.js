@@ -4,19 +4,9 @@ const { until } = require('./workbench');
 
 const REAL = JSON.parse(process.env.SERVER_COMMAND);
 
-/** Waits for a notification and closes it. */
-async function notified(workbench, pattern) {
-  const toast = workbench.page.locator('.notification-toast', { hasText: pattern });
-  await toast.waitFor();
-  await workbench.shoot('no-server');
-  await toast.hover();
-  await toast.locator('.codicon-notifications-clear').click();
-  await toast.waitFor({ state: 'detached' });
-}
-
 exports['it explains where a server was looked for'] = async (workbench) => {
   await workbench.waitForStatus(/^warning .*set up/);
-  await notified(workbench, /no server.*\.venv.*PATH/);
+  await workbench.notified(/no server.*\.venv.*PATH/);
 };
 
 exports['a program that does not exist is named'] = async (workbench) => {

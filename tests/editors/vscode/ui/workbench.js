@@ -131,6 +131,22 @@ class Workbench {
     return settled(() => this.ghost());
   }
 
+  /** Waits until exactly this ghost text is shown. */
+  ghostIs(text) {
+    const look = () => this.ghost();
+    return until(async () => (await look()) === text, async () => `the ghost text is ${JSON.stringify(await look())}`);
+  }
+
+  /** Waits for a notification that says what matches, and closes it. */
+  async notified(pattern) {
+    const toast = this.page.locator('.notification-toast', { hasText: pattern });
+    await toast.waitFor();
+    await this.shoot('notification');
+    await toast.hover();
+    await toast.locator('.codicon-notifications-clear').click();
+    await toast.waitFor({ state: 'detached' });
+  }
+
   /** Waits until there is no ghost text. */
   noGhost() {
     return until(async () => (await this.ghost()) === '', () => 'there is ghost text');
