@@ -142,7 +142,9 @@
   (if (cdr lsp-inline-completion--items)
       (funcall (if (eq step -1) #'lsp-inline-completion-prev #'lsp-inline-completion-next))
     (lsp-inline-completion-cancel)
-    (lsp-inline-completion-display)))
+    (lsp-inline-completion-display)
+    (when (and (lsp-inline-completion--active-p) (cdr lsp-inline-completion--items))
+      (flash-lsp-next step))))
 
 (defun flash-lsp-previous ()
   "Show the suggestion before; ask for more where there is only one."

@@ -6,10 +6,10 @@ end
 vim.api.nvim_set_hl(0, 'FlashLspGhost', { default = true, link = 'NonText' })
 
 vim.api.nvim_create_user_command('FlashLsp', function(command)
-  require('flash_lsp.commands').run(command.args)
+  require('flash_lsp.commands').run(command.fargs)
 end, {
-  nargs = '?',
-  desc = 'flash-lsp: status, restart, toggle, stats, log',
+  nargs = '*',
+  desc = 'flash-lsp: status, toggle, snooze, language, why, stats, clear, reload, restart, doctor, log',
   complete = function(lead)
     return require('flash_lsp.commands').complete(lead)
   end,

@@ -40,7 +40,6 @@ export class Server implements vscode.Disposable {
   private retry: NodeJS.Timeout | undefined;
   private readonly backoff = new Backoff();
   private readonly activity = new Activity(this);
-  private atStart: Record<string, unknown> = {};
   private readonly changed = new vscode.EventEmitter<Status>();
   readonly onDidChange = this.changed.event;
 
@@ -117,7 +116,6 @@ export class Server implements vscode.Disposable {
     const { output } = this.channels;
     output.info(`Starting ${[program.command, ...program.args].join(" ")} serve (${program.origin})`);
     this.status = { state: "starting" };
-    this.atStart = settings.atStart();
     const client = new Client(
       settings.SECTION,
       "flash-lsp",
@@ -166,7 +164,7 @@ export class Server implements vscode.Disposable {
   }
 
   private serverSettings(): Record<string, unknown> {
-    return { ...this.atStart, ...settings.live(), ...(this.paused() ? { enabled: false } : {}) };
+    return { ...settings.ofTheServer(), ...(this.paused() ? { enabled: false } : {}) };
   }
 
   private options(): LanguageClientOptions {

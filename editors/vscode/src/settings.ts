@@ -6,14 +6,6 @@ export const SECTION = "flash-lsp";
 
 const EXTENSION = "flash-lsp.flash-lsp";
 const OF_THE_CLIENT = ["serverCommand", "trace.server"];
-const AT_START = ["model", "device", "threads"];
-
-/** The server's settings that it takes up while it runs: all that the extension declares but those above. */
-function liveNames(): string[] {
-  const { contributes } = vscode.extensions.getExtension(EXTENSION)?.packageJSON ?? {};
-  const names = Object.keys(contributes?.configuration.properties ?? {}).map((name) => name.slice(SECTION.length + 1));
-  return names.filter((name) => !OF_THE_CLIENT.includes(name) && !AT_START.includes(name));
-}
 
 export function get<T>(name: string, fallback: T): T {
   return vscode.workspace.getConfiguration(SECTION).get<T>(name) ?? fallback;
@@ -26,16 +18,13 @@ export async function set(name: string, value: unknown): Promise<void> {
   await section.update(name, value, inWorkspace ? vscode.ConfigurationTarget.Workspace : vscode.ConfigurationTarget.Global);
 }
 
-/** The settings that the server takes up while it runs. */
-export function live(): Record<string, unknown> {
-  return Object.fromEntries(liveNames().map((name) => [name, get<unknown>(name, null)]));
-}
-
-/** The settings that hold from the server's start. */
-export function atStart(): Record<string, unknown> {
-  return Object.fromEntries(AT_START.map((name) => [name, get<unknown>(name, null)]));
+/** The server's settings: all that the extension declares but its own two. */
+export function ofTheServer(): Record<string, unknown> {
+  const { contributes } = vscode.extensions.getExtension(EXTENSION)?.packageJSON ?? {};
+  const names = Object.keys(contributes?.configuration.properties ?? {}).map((name) => name.slice(SECTION.length + 1));
+  return Object.fromEntries(names.filter((name) => !OF_THE_CLIENT.includes(name)).map((name) => [name, get<unknown>(name, null)]));
 }
 
 export function needsRestart(change: vscode.ConfigurationChangeEvent): boolean {
-  return ["serverCommand", ...AT_START].some((name) => change.affectsConfiguration(`${SECTION}.${name}`));
+  return change.affectsConfiguration(`${SECTION}.serverCommand`);
 }

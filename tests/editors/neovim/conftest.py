@@ -162,13 +162,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         encoding: str = "utf-8",
         name: str = "demo.py",
         text: str = "",
+        commands: dict[str, Any] | None = None,
         **options: Any,
     ) -> Neovim:
         folder = root / f"editor-{len(running)}"
         folder.mkdir()
         file, script, log = folder / name, folder / "script.json", folder / "log.jsonl"
         file.write_text(text)
-        script.write_text(json.dumps({"encoding": encoding, "rules": rules or []}))
+        answers = {} if commands is None else {"commands": commands}
+        script.write_text(json.dumps({"encoding": encoding, "rules": rules or [], **answers}))
         server = (
             REAL_SERVER if rules is None else [sys.executable, str(SCRIPTED_SERVER), str(script), str(log)]
         )

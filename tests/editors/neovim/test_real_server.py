@@ -67,6 +67,18 @@ def test_the_bundled_model_completes_a_line(program: Path, start: Start) -> None
     wait_for(lambda: editor.text == f"{AREA}{suggestion}")
 
 
+def test_other_suggestions_are_asked_for_and_shown(program: Path, start: Start) -> None:
+    editor = start(program)
+    wait_for(lambda: editor.status() == "flash: ready", seconds=60)
+    editor.fill(AREA)
+    wait_for(editor.ghost, seconds=60)
+    shown = editor.suggestion()
+    editor.type("<M-]>")
+    other = wait_for(lambda: (now := editor.suggestion()) != shown and now)
+    editor.type("<Tab>")
+    wait_for(lambda: editor.text == f"{AREA}{other}")
+
+
 @dataclass
 class Typist:
     """Types one key after another, and notes what the buffer must hold: what was typed and what was accepted."""

@@ -75,8 +75,37 @@ def test_restart_pause_and_statistics(program: Path, start: Start) -> None:
     editor.type("<Esc>")
     editor.api.command("FlashLsp stats")
     wait_for(lambda: "requests =" in editor.api.command_output("messages"))
-    with pytest.raises(NvimError, match="log, restart, stats, status, toggle"):
+    with pytest.raises(
+        NvimError, match="clear, doctor, language, log, reload, restart, snooze, stats, status, toggle, why"
+    ):
         editor.api.command("FlashLsp nonsense")
+
+
+ANSWERS = {
+    "flash-lsp.snooze": {"minutes": 25},
+    "flash-lsp.toggle": {"language": "python", "enabled": False},
+    "flash-lsp.explainLastSilence": {"reason": "mid-line", "message": "there is code right of the cursor"},
+    "flash-lsp.reload": {"message": "flash-coder on native"},
+    "flash-lsp.clearCaches": None,
+}
+SAID = {
+    "snooze 25": "no suggestions for 25 minutes",
+    "language": "off for python",
+    "why": "there is code right of the cursor (mid-line)",
+    "reload": "flash-coder on native",
+    "clear": "caches cleared",
+    "stats": "no server in this buffer that offers flash-lsp.stats",
+}
+
+
+def test_commands_that_the_server_runs(program: Path, start: Start) -> None:
+    editor = start(program, RULES, commands=ANSWERS)
+    for command, text in SAID.items():
+        editor.api.command(f"FlashLsp {command}")
+        wait_for(lambda text=text: text in editor.api.command_output("messages"))
+    sent = [event["params"] for event in editor.events("workspace/executeCommand")]
+    assert {"command": "flash-lsp.snooze", "arguments": [25]} in sent
+    assert {"command": "flash-lsp.toggle", "arguments": ["python"]} in sent
 
 
 def test_what_the_statusline_says(editor: Neovim) -> None:

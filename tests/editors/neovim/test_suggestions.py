@@ -14,6 +14,7 @@ RULES = [
     {"before": "def ad", "replies": [{"texts": [BLOCK[1:]]}]},
     {"before": "gäb 🎈 =", "replies": [{"texts": [" größe + übung"]}]},
     {"before": "first", "replies": [{"texts": ["_one", "_two", "_three"]}]},
+    {"before": "more", "replies": [{"texts": ["_a"]}, {"texts": ["_a", "_b", "_c"]}]},
     {"before": "short", "replies": [{"texts": ["_a"], "ready": 0.1}, {"texts": ["_a_and_more"]}]},
     {"before": "slow", "replies": [{"texts": ["_late"], "delay": 1.0}]},
     {"before": "call(", "replies": [{"texts": ["x, y"]}]},
@@ -184,11 +185,14 @@ def test_cycle(editor: Neovim) -> None:
 
 def test_cycling_with_one_suggestion_asks_for_more(editor: Neovim) -> None:
     editor.fill("")
-    editor.type("def a")
-    editor.wait_ghost(BLOCK)
+    editor.type("more")
+    editor.wait_ghost("_a")
     assert editor.events("inlineCompletion")[-1]["kind"] == 2
     editor.type("<M-]>")
-    wait_for(lambda: editor.events("inlineCompletion")[-1]["kind"] == 1)
+    editor.wait_ghost("_b")
+    assert editor.events("inlineCompletion")[-1]["kind"] == 1
+    editor.type("<M-[>")
+    editor.wait_ghost("_a")
 
 
 def test_ready_makes_it_ask_again(editor: Neovim) -> None:

@@ -10,7 +10,23 @@ local function say(lines)
   vim.api.nvim_echo({ { table.concat(lines, '\n') } }, true, {})
 end
 
----@type table<string, fun()>
+--- Have the server run one of its commands, if it offers that.
+---@param name string
+---@param arguments any[]
+---@param tell fun(answer: any): string[] what to say of the answer
+local function execute(name, arguments, tell)
+  local client = inline.client()
+  local offered = client and vim.tbl_get(client.server_capabilities, 'executeCommandProvider', 'commands') or {}
+  if not client or not vim.list_contains(offered, name) then
+    say({ ('flash-lsp: no server in this buffer that offers %s'):format(name) })
+    return
+  end
+  client:request('workspace/executeCommand', { command = name, arguments = arguments }, function(err, answer)
+    say(err and { 'flash-lsp: ' .. err.message } or tell(answer ~= vim.NIL and answer or nil))
+  end)
+end
+
+---@type table<string, fun(argument?: string)>
 local commands = {}
 
 function commands.status()
@@ -41,16 +57,53 @@ function commands.toggle()
   say({ status.text() })
 end
 
+---@param minutes? string 0: no longer
+function commands.snooze(minutes)
+  execute(protocol.SNOOZE, minutes and { tonumber(minutes) } or {}, function(answer)
+    return { ('flash-lsp: no suggestions for %g minutes'):format(answer.minutes) }
+  end)
+end
+
+function commands.language()
+  local language = vim.bo.filetype
+  execute(protocol.TOGGLE, { language }, function(answer)
+    return { ('flash-lsp: %s for %s'):format(answer.enabled and 'on' or 'off', language) }
+  end)
+end
+
+function commands.why()
+  execute(protocol.EXPLAIN, {}, function(answer)
+    return { answer and ('flash-lsp: %s (%s)'):format(answer.message, answer.reason) or 'flash-lsp: no reply was empty so far' }
+  end)
+end
+
 function commands.stats()
-  local client = inline.client()
-  local offered = client and vim.tbl_get(client.server_capabilities, 'executeCommandProvider', 'commands') or {}
-  if not client or not vim.list_contains(offered, protocol.STATS) then
-    say({ 'flash-lsp: no server with statistics in this buffer' })
+  execute(protocol.STATS, {}, function(answer)
+    return vim.split(vim.inspect(answer), '\n')
+  end)
+end
+
+function commands.clear()
+  execute(protocol.CLEAR_CACHES, {}, function()
+    return { 'flash-lsp: caches cleared' }
+  end)
+end
+
+function commands.reload()
+  execute(protocol.RELOAD, {}, function(answer)
+    return { 'flash-lsp: ' .. answer.message }
+  end)
+end
+
+function commands.doctor()
+  local command = vim.lsp.config[inline.NAME].cmd
+  if type(command) ~= 'table' then
+    say({ 'flash-lsp: the server was not found; see :checkhealth flash_lsp' })
     return
   end
-  client:request('workspace/executeCommand', { command = protocol.STATS }, function(err, result)
-    say(err and { 'flash-lsp: ' .. err.message } or vim.split(vim.inspect(result), '\n'))
-  end)
+  local doctor = vim.list_extend(vim.list_slice(command, 1, #command - 1), { 'doctor' })
+  vim.cmd.new()
+  vim.fn.jobstart(doctor, { term = true })
 end
 
 function commands.log()
@@ -58,11 +111,12 @@ function commands.log()
   vim.cmd.normal({ 'G', bang = true })
 end
 
----@param name string "": status
-function M.run(name)
-  local command = commands[name == '' and 'status' or name]
+---@param words string[] the command's name and its argument; none: status
+function M.run(words)
+  local name, argument = words[1] or 'status', words[2]
+  local command = commands[name]
   if command then
-    command()
+    command(argument)
   else
     vim.notify(('flash-lsp: no command %q; there are: %s'):format(name, table.concat(M.complete(''), ', ')), vim.log.levels.ERROR)
   end

@@ -7,5 +7,11 @@ return {
   --- flash-lsp's own, docs/protocol.md.
   READY = 'flash-lsp/ready',
   STATUS = 'flash-lsp/status',
+  --- Commands that the server may offer.
   STATS = 'flash-lsp.stats',
+  TOGGLE = 'flash-lsp.toggle',
+  SNOOZE = 'flash-lsp.snooze',
+  EXPLAIN = 'flash-lsp.explainLastSilence',
+  RELOAD = 'flash-lsp.reload',
+  CLEAR_CACHES = 'flash-lsp.clearCaches',
 }

@@ -17,6 +17,9 @@ local M = {}
 ---@type flash_lsp.Suggestions?
 local current
 
+--- Places to go on as soon as more suggestions have come.
+local awaited_step = 0
+
 ---@param bufnr integer
 ---@return integer row, integer col 0-based, in bytes; of the window that shows the buffer
 local function cursor(bufnr)
@@ -70,11 +73,14 @@ function M.take(client, bufnr, result)
   for _, item in ipairs(result and (result.items or result) or {}) do
     table.insert(candidates, candidate(client, bufnr, item))
   end
-  current = #candidates > 0 and { bufnr = bufnr, client = client, candidates = candidates, index = 1 } or nil
+  local index = #candidates > 1 and awaited_step % #candidates + 1 or 1
+  awaited_step = 0
+  current = #candidates > 0 and { bufnr = bufnr, client = client, candidates = candidates, index = index } or nil
 end
 
 function M.clear()
   current = nil
+  awaited_step = 0
 end
 
 --- What is left to type of the chosen suggestion: its text without what stands between its beginning and the cursor.
@@ -100,11 +106,12 @@ function M.remaining(bufnr)
   end
 end
 
---- Choose the suggestion `step` places on.
+--- Choose the suggestion `step` places on. Where there is one only, that is done once more of them have come.
 ---@param step integer
 ---@return boolean # whether there is more than one
 function M.cycle(step)
   if not current or #current.candidates < 2 then
+    awaited_step = current and step or 0
     return false
   end
   current.index = (current.index - 1 + step) % #current.candidates + 1
