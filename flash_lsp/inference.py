@@ -1,0 +1,60 @@
+"""What a completion needs of an engine: `flash_engine.Engine` in this process, or a server elsewhere (remote/)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future
+from threading import Event
+from typing import Protocol, TypeVar
+
+from flash_engine import Token
+from flash_lsp.prompt.encoder import Encoder
+from flash_lsp.prompt.templates import ControlTokens
+
+T = TypeVar("T")
+
+
+class PromptTokenizer(Encoder, ControlTokens, Protocol):
+    """Text to the tokens of a prompt, and control tokens by name."""
+
+
+class TokenStream(Protocol):
+    """Generated tokens, each computed, or waited for, when it is asked for."""
+
+    @property
+    def finish(self) -> str | None:
+        """Why it ended; None while it has not."""
+        ...
+
+    def __iter__(self) -> Iterator[Token]: ...
+
+
+class InferenceSession(Protocol):
+    """One document's prompt and what is known of it. See flash_engine.Session."""
+
+    computed: int
+    reused: int
+
+    def sync(self, tokens: Sequence[int], *, cancel: Event | None = None) -> int: ...
+
+    def generate(
+        self,
+        *,
+        max_tokens: int,
+        stop: Collection[int] = (),
+        prefix: bytes = b"",
+        deadline: float | None = None,
+        cancel: Event | None = None,
+    ) -> TokenStream: ...
+
+
+class Computer(Protocol):
+    """What computes the model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capacity(self) -> int:
+        """Tokens of context."""
+        ...
