@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event
 
-from flash_engine import Cancelled, Engine, Generation, Session, Token, sampling
+from flash_engine import Cancelled, Session, Token, Tokenizer, sampling
 from flash_engine.constraint import remaining
 from flash_lsp.filters.block import block_end
 from flash_lsp.filters.repetition import repeats
+from flash_lsp.inference import InferenceEngine, InferenceSession, TokenStream
 from flash_lsp.prompt import templates
 from flash_lsp.prompt.builder import Prompt, build
 from flash_lsp.prompt.encoder import BlockEncoder
@@ -56,7 +57,7 @@ class Completer:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: InferenceEngine,
         *,
         repository: str | None = None,
         template: str | None = None,
@@ -95,7 +96,7 @@ class Completer:
         prefix: str,
         suffix: str,
         *,
-        session: Session,
+        session: InferenceSession,
         state: PromptState | None = None,
         max_lines: int,
         max_tokens: int,
@@ -130,7 +131,7 @@ class Completer:
         prompt: Prompt,
         prefix: str,
         *,
-        session: Session,
+        session: InferenceSession,
         max_lines: int,
         max_tokens: int,
         deadline: float | None = None,
@@ -161,7 +162,7 @@ class Completer:
         prefix: str,
         suffix: str,
         *,
-        session: Session,
+        session: InferenceSession,
         state: PromptState | None = None,
         max_lines: int,
         max_tokens: int,
@@ -171,15 +172,18 @@ class Completer:
         """Up to `count` texts that differ from `first`, which `complete` has just given, and from each other.
 
         Each is greedy after another first token, the most likely ones first, on a fork of the prompt's KV cache. A
-        text that is the beginning of another one is left out. See `complete` for the rest.
+        text that is the beginning of another one is left out. A server elsewhere shows no choice of first tokens: it
+        offers none. See `complete` for the rest.
         """
+        tokenizer = self.engine.tokenizer
+        if not (isinstance(session, Session) and isinstance(tokenizer, Tokenizer)):
+            return []
         prompt = self.prompt(path, prefix, suffix, state=state, max_tokens=max_tokens)
         found: list[Suggestion] = []
         try:
             session.sync(prompt.tokens, cancel=cancel)
         except Cancelled:
             return found
-        tokenizer = self.engine.tokenizer
         allowed = tokenizer.allowed(prompt.held) if prompt.held else None
         logits = session.logits()[: tokenizer.vocab_size]
         for token, logprob in sampling.best(logits, allowed, _TRIES * count + 1)[1:]:
@@ -225,7 +229,7 @@ class _Run:
 
     def __init__(
         self,
-        session: Session,
+        session: InferenceSession,
         prompt: Prompt,
         prefix: str,
         max_lines: int,
@@ -242,7 +246,7 @@ class _Run:
         self._before = session.reused, session.computed
         self._first_ms = 0.0
 
-    def take(self, generation: Generation, first: Iterable[Token] = ()) -> Suggestion:
+    def take(self, generation: TokenStream, first: Iterable[Token] = ()) -> Suggestion:
         """Take tokens until the text is complete or they end; `first` came before the generation."""
         output = self._output
         for token in itertools.chain(first, generation):

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from flash_engine import Cancelled, Engine, Session
+from flash_engine import Cancelled, Engine, FlashError
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.flight import Job
+from flash_lsp.inference import InferenceEngine, InferenceSession
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.settings import Settings
 
@@ -26,7 +27,7 @@ ENGINE_ERROR = "engine-error"
 class _Lineage:
     """What the model keeps of one document between keystrokes."""
 
-    session: Session
+    session: InferenceSession
     state: PromptState
 
 
@@ -46,7 +47,9 @@ class ModelDecoder:
     LINEAGES = 3
     """Documents whose KV cache is kept where no memory plan was made."""
 
-    def __init__(self, engine: Engine, completer: Completer, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, engine: InferenceEngine, completer: Completer, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.spent = Spent()
         self._engine = engine
         self._completer = completer
@@ -120,6 +123,10 @@ class ModelDecoder:
                 suggestion = replace(suggestion, others=tuple(others))
         except Cancelled:
             pass
+        except FlashError as error:
+            logger.error("%s", error)
+            suggestion = replace(_NOTHING, silence=getattr(error, "silence", ENGINE_ERROR))
+            del self._lineages[job.uri]
         except Exception as error:
             logger.error("the engine failed on %s: %s", job.uri, type(error).__name__)
             del self._lineages[job.uri]
@@ -160,6 +167,12 @@ class NoModel:
 def load_model(
     settings: Settings, loop: asyncio.AbstractEventLoop, progress: Callable[[str, float], None]
 ) -> ModelDecoder:
-    """Load the model that the settings name. Takes a second or more; raises FlashError."""
+    """Load the model that the settings name, or connect to the server that they name. Takes a second or more; raises
+    FlashError."""
+    if settings.remote:
+        from flash_lsp.remote.connect import connect
+
+        remote = connect(settings, progress)
+        return ModelDecoder(remote, Completer(remote, template=remote.template, budget=remote.budget), loop)
     engine = Engine.load(settings.model, device=settings.device, threads=settings.threads, progress=progress)
     return ModelDecoder(engine, Completer(engine), loop)

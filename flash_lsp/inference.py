@@ -58,3 +58,32 @@ class Computer(Protocol):
     def capacity(self) -> int:
         """Tokens of context."""
         ...
+
+
+class Room(Protocol):
+    """What the memory was found to hold."""
+
+    @property
+    def caches(self) -> int: ...
+
+
+class InferenceEngine(Protocol):
+    """A model and the thread from which it is used."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def tokenizer(self) -> PromptTokenizer: ...
+
+    @property
+    def backend(self) -> Computer: ...
+
+    @property
+    def plan(self) -> Room | None: ...
+
+    def session(self) -> InferenceSession: ...
+
+    def submit(self, work: Callable[[], T], *, urgent: bool = True) -> Future[T]: ...
+
+    def close(self) -> None: ...

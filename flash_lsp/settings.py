@@ -37,6 +37,10 @@ def _strings(expects: str) -> Any:
     return _setting((), accepts, expects)
 
 
+def _text(expects: str) -> Any:
+    return _setting("", lambda value: isinstance(value, str), expects)
+
+
 def _choice(*names: str) -> Any:
     return _setting(names[0], lambda value: value in names, "one of " + ", ".join(names))
 
@@ -77,6 +81,13 @@ class Settings:
     )
     device: str = _choice("auto", "native", "mlx", "reference")
     threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
+    remote: str = _text("the address of a completion server, such as https://models.example.com")
+    """Completions come from there instead of a model on this machine; see docs/remote.md for this and what follows."""
+    remote_protocol: str = _choice("auto", "llama.cpp", "openai")
+    remote_model: str = _text("the name that the server gives to the model")
+    remote_template: str = _text("the name of a prompt template")
+    remote_tokenizer: str = _text("a folder that holds the model's tokenizer.json")
+    remote_ca: str = _text("a PEM file with the certificate of the server's authority")
 
     def allows(self, language: str) -> bool:
         """Whether suggestions are on for documents of this language id."""

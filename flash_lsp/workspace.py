@@ -185,12 +185,13 @@ class FlashServer(LanguageServer):
     async def _load_model(self) -> None:
         settings = self._loaded = self.settings
         loop = asyncio.get_running_loop()
-        self._announce("loading", f"loading {settings.model}")
+        title = f"connecting to remote {settings.remote}" if settings.remote else f"loading {settings.model}"
+        self._announce("loading", title)
         decoder: ModelDecoder | NoModel
         try:
             decoder = await load_in_thread(
                 self,
-                f"flash-lsp: loading {settings.model}",
+                f"flash-lsp: {title}",
                 lambda report: self._load(settings, loop, report),
             )
         except FlashError as error:
@@ -331,4 +332,9 @@ def _folder_path(uri: str) -> PurePosixPath:
 
 
 def _model_of(settings: Settings) -> tuple[object, ...]:
-    return settings.model, settings.device, settings.threads
+    remote = [
+        getattr(settings, each.name)
+        for each in dataclasses.fields(settings)
+        if each.name.startswith("remote")
+    ]
+    return settings.model, settings.device, settings.threads, *remote

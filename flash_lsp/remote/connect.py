@@ -5,26 +5,33 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
+import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
-from anyio.from_thread import start_blocking_portal
 
 from flash_engine import FlashError, Tokenizer
 from flash_lsp.inference import PromptTokenizer
 from flash_lsp.prompt.templates import FAMILIES, PLAIN
 from flash_lsp.remote.dialects import Dialect, LlamaCpp, LlamaTokenizer, OpenAI
 from flash_lsp.remote.engine import Link, RemoteEngine
-from flash_lsp.remote.errors import KEY_VARIABLE, RemoteError
+from flash_lsp.remote.errors import KEY_VARIABLE, LOADING, RemoteError
 from flash_lsp.remote.pieces import TextPieces
 from flash_lsp.settings import Settings
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 """For the questions asked while connecting; the first completion may wait for a model to be loaded."""
+
+_PAUSE_SECONDS = 0.5
+
+PROMPT_TOKENS = 2048
+"""Budget of a prompt while typing."""
 
 CAPACITY = 4096
 """Tokens of a prompt and its completion that any server is taken to have room for."""
@@ -77,19 +84,16 @@ def open_link(address: str, authority: str = "") -> Link:
         headers={"Authorization": f"Bearer {key}"} if key else None,
         timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
     )
-    with ExitStack() as stack:
-        portal = stack.enter_context(start_blocking_portal(name="flash-lsp remote"))
-        stack.callback(portal.call, client.aclose)
-        return Link(client, portal, stack.pop_all())
+    return Link(client)
 
 
 def _engine(link: Link, settings: Settings, progress: Callable[[str, float], None]) -> RemoteEngine:
-    properties = None if settings.remote_protocol == "openai" else link.get("/props")
+    properties = None if settings.remote_protocol == "openai" else _patiently(lambda: link.get("/props"))
     llama = properties is not None and "default_generation_settings" in properties
     if settings.remote_protocol == "llama.cpp" and not llama:
         raise RemoteError(f"remote engine {link.address}: is not llama-server: set remoteProtocol to openai")
     progress("asking for its models", 0.3)
-    name = _model(link, settings.remote_model)
+    name = _patiently(lambda: _model(link, settings.remote_model))
     template = _template(name, settings.remote_template)
     tokenizer: PromptTokenizer
     dialect: Dialect
@@ -99,7 +103,7 @@ def _engine(link: Link, settings: Settings, progress: Callable[[str, float], Non
         folder = Path(settings.remote_tokenizer).expanduser()
         tokenizer, dialect = _Unheld(Tokenizer.from_folder(folder)), OpenAI(name, None)
     else:
-        pieces = TextPieces(FAMILIES[template].controls)
+        pieces = TextPieces()
         tokenizer, dialect = pieces, OpenAI(name, pieces)
     progress("first completion", 0.6)
     return RemoteEngine(
@@ -108,8 +112,21 @@ def _engine(link: Link, settings: Settings, progress: Callable[[str, float], Non
         tokenizer,
         template=template,
         link=link,
+        budget=PROMPT_TOKENS,
         capacity=CAPACITY,
     )
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """The answer to `ask`, which a server refuses with status 503 while it loads its model."""
+    patience = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return ask()
+        except RemoteError as error:
+            if error.status != LOADING or time.monotonic() > patience:
+                raise
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _model(link: Link, wanted: str) -> str:

@@ -38,9 +38,7 @@ class Dialect(Protocol):
     @property
     def path(self) -> str: ...
 
-    def request(
-        self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int]
-    ) -> dict[str, Any]: ...
+    def request(self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int]) -> dict[str, Any]: ...
 
     def read(self, event: dict[str, Any]) -> Piece: ...
 
@@ -133,15 +131,21 @@ class OpenAI:
         if not event["choices"]:
             return Piece(reused=cached, computed=computed)
         choice = event["choices"][0]
-        scores = (choice.get("logprobs") or {}).get("token_logprobs") or []
+        scores = _scores(choice.get("logprobs") or {})
         reason = choice.get("finish_reason")
         return Piece(
             text=choice["text"],
-            logprob=sum(score or 0.0 for score in scores) / max(len(scores), 1),
+            logprob=sum(scores) / max(len(scores), 1),
             finish=reason and ("length" if reason == "length" else "stop"),
             reused=cached,
             computed=computed,
         )
+
+
+def _scores(logprobs: dict[str, Any]) -> list[float]:
+    """Log-probabilities of an event's tokens: as the completions API tells them, or, in llama-server, the chat API."""
+    told = logprobs.get("token_logprobs") or [each["logprob"] for each in logprobs.get("content") or []]
+    return [float(score or 0.0) for score in told]
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack
 from dataclasses import dataclass
-from threading import Event
+from threading import Event, Thread
 from typing import Any, TypeVar
 
-from anyio.from_thread import BlockingPortal
 from httpx2 import AsyncClient, HTTPError
 
 from flash_engine.worker import Worker
@@ -42,13 +41,16 @@ class RemoteEngine:
         tokenizer: PromptTokenizer,
         *,
         template: str,
+        budget: int,
         link: Link,
         capacity: int,
     ) -> None:
-        """template: of the table in prompt/templates.py. capacity: tokens of a prompt and its completion."""
+        """template: of the table in prompt/templates.py. budget: tokens of a prompt while typing. capacity: tokens
+        of a prompt and its completion."""
         self.name = name
         self.tokenizer = tokenizer
         self.template = template
+        self.budget = budget
         self.backend = RemoteComputer(f"remote {link.address} ({dialect.name})", capacity)
         self._dialect = dialect
         self._link = link
@@ -101,7 +103,7 @@ class RemoteSession:
                 self.computed, self.reused = before[0] + computed, before[1] + reused
 
         return RemoteStream(
-            self._link.portal,
+            self._link.loop,
             self._link.client,
             self._dialect,
             self._dialect.request(self._tokens, max_tokens=max_tokens, stop=stop),
@@ -113,13 +115,13 @@ class RemoteSession:
 
 
 class Link:
-    """A connection to one address, used from any thread."""
+    """A connection to one address, on an event loop of its own, used from any thread."""
 
-    def __init__(self, client: AsyncClient, portal: BlockingPortal, resources: ExitStack) -> None:
-        """resources: closed with the link; they hold the portal open."""
+    def __init__(self, client: AsyncClient) -> None:
         self.client = client
-        self.portal = portal
-        self._resources = resources
+        self.loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self.loop.run_forever, name="flash-lsp remote", daemon=True)
+        self._thread.start()
 
     @property
     def address(self) -> str:
@@ -136,7 +138,11 @@ class Link:
         return answer
 
     def close(self) -> None:
-        self._resources.close()
+        """End the connection and its loop. May be called more than once."""
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(self.client.aclose(), self.loop).result()
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join()
 
     def _ask(
         self, method: str, path: str, body: dict[str, Any] | None, absent: Collection[int]
@@ -146,7 +152,7 @@ class Link:
             return response.status_code, response.content
 
         try:
-            status, content = self.portal.call(ask)
+            status, content = asyncio.run_coroutine_threadsafe(ask(), self.loop).result()
             if status in absent:
                 return None
             if status >= 400:

@@ -15,6 +15,18 @@ KEY_VARIABLE = "FLASH_LSP_REMOTE_KEY"
 class RemoteError(FlashError):
     """The server cannot be reached, refuses, or breaks off. Never quotes what was sent or received."""
 
+    silence = "remote-error"
+    """The reason for an empty reply."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """status: of the HTTP answer, where there was one."""
+        super().__init__(message)
+        self.status = status
+
+
+LOADING = 503
+"""HTTP status of a server that is loading its model."""
+
 
 def explain(address: str, error: Exception) -> RemoteError:
     """`error` of a request to `address` in the user's terms, with a remedy."""
@@ -24,7 +36,7 @@ def explain(address: str, error: Exception) -> RemoteError:
 def refused(address: str, status: int) -> RemoteError:
     """An answer with an HTTP status of 400 or more, in the user's terms."""
     remedy = _REMEDIES.get(status, "see the server's log")
-    return RemoteError(f"remote engine {address}: answered with HTTP status {status}: {remedy}")
+    return RemoteError(f"remote engine {address}: answered with HTTP status {status}: {remedy}", status)
 
 
 _REMEDIES = {
@@ -33,7 +45,7 @@ _REMEDIES = {
     403: f"put an API key that may use the model into the environment variable {KEY_VARIABLE}",
     404: "no such address or model: correct the settings remote and remoteModel",
     429: "it is overloaded: try later",
-    503: "it is loading its model or overloaded: try later",
+    LOADING: "it is loading its model or overloaded: try later",
 }
 
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 _PIECE = re.compile(r"\s?\w{1,4}|\s+|.", re.DOTALL)
 """About as long as the tokens of code are, so that a prompt's budget in pieces is one in tokens."""
+
+_CONTROL = re.compile(r"▁?<[^<>]+>|\[[A-Z]+\]")
 
 
 class TextPieces:
     """A stand-in for a tokenizer whose pieces, joined, are the text again (`text`).
 
-    The control strings `controls` become control tokens in a prompt wherever they stand, so in the user's text they
-    are taken apart by a space after their first character.
+    A control string becomes a control token wherever it stands in a prompt, so in the user's text those that `special`
+    was asked for, the template's, are taken apart by a space after their first character.
     """
 
-    def __init__(self, controls: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self._ids: dict[str, int] = {}
         self._texts: list[str] = []
-        names = sorted(controls, key=len, reverse=True)
-        self._literal = re.compile("|".join(map(re.escape, names))) if names else None
+        self._controls: set[str] = set()
 
     def encode(self, text: str) -> list[int]:
-        if self._literal:
-            text = self._literal.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+        for name in self._controls:
+            text = text.replace(name, f"{name[0]} {name[1:]}")
         return [self._id(piece) for piece in _PIECE.findall(text)]
 
     def hold_back(self, text: str) -> tuple[str, bytes]:
@@ -32,7 +33,10 @@ class TextPieces:
         return text, b""
 
     def special(self, name: str) -> int | None:
-        """The piece that is the control string `name`."""
+        """The piece that is the control string `name`; None if a name like this is plain text."""
+        if not _CONTROL.fullmatch(name):
+            return None
+        self._controls.add(name)
         return self._id(name)
 
     def text(self, pieces: Sequence[int]) -> str:

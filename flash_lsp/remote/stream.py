@@ -12,7 +12,6 @@ from contextlib import suppress
 from threading import Event
 from typing import Any
 
-from anyio.from_thread import BlockingPortal
 from httpx2 import AsyncClient, EventSource, HTTPError
 
 from flash_engine import Token
@@ -36,7 +35,7 @@ class RemoteStream(Iterator[Token]):
 
     def __init__(
         self,
-        portal: BlockingPortal,
+        loop: asyncio.AbstractEventLoop,
         client: AsyncClient,
         dialect: Dialect,
         request: dict[str, Any],
@@ -54,7 +53,9 @@ class RemoteStream(Iterator[Token]):
         self._cancel = cancel
         self._counted = counted
         self._events: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
-        self._task: Future[None] = portal.start_task_soon(_pump, client, dialect.path, request, self._events)
+        self._task: Future[None] = asyncio.run_coroutine_threadsafe(
+            _pump(client, dialect.path, request, self._events), loop
+        )
 
     def __next__(self) -> Token:
         """The next token. Raises RemoteError if the server refuses, breaks off, or sends what is no completion."""
@@ -82,17 +83,21 @@ class RemoteStream(Iterator[Token]):
 
     def _wait(self) -> dict[str, Any] | None:
         """The next event; None once `finish` is set."""
-        while True:
+        event: dict[str, Any] | Exception | None = None
+        while self.finish is None and event is None:
             if self._cancel is not None and self._cancel.is_set():
-                return self._end("cancelled")
-            if self._deadline is not None and time.monotonic() >= self._deadline:
-                return self._end("deadline")
-            with suppress(queue.Empty):
-                event = self._events.get(timeout=_POLL_SECONDS)
-                if isinstance(event, Exception):
-                    self._end("stop")
-                    raise event
-                return self._end("stop") if event is None else event
+                self._end("cancelled")
+            elif self._deadline is not None and time.monotonic() >= self._deadline:
+                self._end("deadline")
+            else:
+                with suppress(queue.Empty):
+                    event = self._events.get(timeout=_POLL_SECONDS)
+                    if event is None:
+                        self._end("stop")
+        if isinstance(event, Exception):
+            self._end("stop")
+            raise event
+        return event
 
     def _read(self, event: dict[str, Any]) -> Piece:
         try:
