@@ -101,7 +101,7 @@ def _engine(link: Link, settings: Settings, progress: Callable[[str, float], Non
         tokenizer, dialect = LlamaTokenizer(link.post), LlamaCpp()
     elif settings.remote_tokenizer:
         folder = Path(settings.remote_tokenizer).expanduser()
-        tokenizer, dialect = _Unheld(Tokenizer.from_folder(folder)), OpenAI(name, None)
+        tokenizer, dialect = Unheld(Tokenizer.from_folder(folder)), OpenAI(name, None)
     else:
         pieces = TextPieces()
         tokenizer, dialect = pieces, OpenAI(name, pieces)
@@ -173,7 +173,7 @@ def _accepted(link: Link, dialect: Dialect, tokenizer: PromptTokenizer) -> Diale
     return dialect
 
 
-class _Unheld:
+class Unheld:
     """A tokenizer that holds nothing back: the server could not be made to spell it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:

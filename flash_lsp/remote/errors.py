@@ -39,6 +39,11 @@ def refused(address: str, status: int) -> RemoteError:
     return RemoteError(f"remote engine {address}: answered with HTTP status {status}: {remedy}", status)
 
 
+def broken(address: str) -> RemoteError:
+    """A stream that ended before the completion did."""
+    return RemoteError(f"remote engine {address}: the answer broke off: see the server's log")
+
+
 _REMEDIES = {
     400: "it does not take such requests: see its log, and the settings remoteProtocol and remoteModel",
     401: f"put its API key into the environment variable {KEY_VARIABLE}",

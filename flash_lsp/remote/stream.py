@@ -16,7 +16,7 @@ from httpx2 import AsyncClient, EventSource, HTTPError
 
 from flash_engine import Token
 from flash_lsp.remote.dialects import Dialect, Piece
-from flash_lsp.remote.errors import explain, refused
+from flash_lsp.remote.errors import broken, explain, refused
 
 _POLL_SECONDS = 0.01
 """How soon a cancel is seen while the server is silent."""
@@ -128,10 +128,11 @@ async def _pump(
                     return
                 async for event in EventSource(response):
                     if event.data == _DONE:
-                        break
+                        events.put(None)
+                        return
                     _extend(patience)
                     events.put(json.loads(event.data))
-        events.put(None)
+        events.put(broken(address))
     except (HTTPError, ValueError, TimeoutError) as error:
         events.put(explain(address, error))
 
