@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
-
-from pygls.uris import to_fs_path
+from pathlib import Path
 
 from flash_lsp.ignore import Ignore, text_reason
+from flash_lsp.places import path_of, place_of
 from flash_lsp.settings import Settings
 from flash_lsp.text import Document
 
@@ -24,15 +23,10 @@ def unsuitable(document: Document, settings: Settings) -> str | None:
 
 
 def _unsuited(document: Document, settings: Settings) -> str | None:
-    name = PurePosixPath(document.uri).name
-    reason = text_reason(name, document.text, max_characters=1000 * settings.max_file_kb)
+    reason = text_reason(
+        place_of(document.uri).name, document.text, max_characters=1000 * settings.max_file_kb
+    )
     return reason or (MANUAL_ONLY if settings.manual_only else None)
-
-
-def path_of(uri: str) -> Path | None:
-    """The file of a document; None if it is not on disk."""
-    path = to_fs_path(uri) if uri.startswith("file:") else None
-    return Path(path) if path else None
 
 
 class Gate:

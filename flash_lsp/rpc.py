@@ -3,8 +3,7 @@ however malformed it is, and nothing of a user's code gets into an error message
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cattrs import Converter
@@ -18,10 +17,6 @@ from pygls.exceptions import (
 )
 from pygls.protocol import LanguageServerProtocol, default_converter
 from pygls.protocol.language_server import lsp_method
-
-from flash_lsp.protocol import STATS
-
-_VSCODE_FAMILY = re.compile(r"\bcode\b|codium|cursor|windsurf|positron|theia|trae|kiro", re.IGNORECASE)
 
 
 def converter() -> Converter:
@@ -89,20 +84,6 @@ class FlashProtocol(LanguageServerProtocol):
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> Any:
         return self._own(types.TEXT_DOCUMENT_DID_CLOSE)(params)
-
-    @lsp_method(types.INITIALIZE)
-    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
-        """pygls' own, but clients that make editor commands of a server's get the name of one only.
-
-        vscode-languageclient does that, and fails where an extension, such as ours, has a command of that name. What
-        is not advertised can be executed all the same.
-        """
-        result = yield from super().lsp_initialize(params)
-        provider = result.capabilities.execute_command_provider
-        client = params.client_info.name if params.client_info else ""
-        if provider and _VSCODE_FAMILY.search(client):
-            provider.commands = [name for name in provider.commands if name == STATS]
-        return result
 
     def _own(self, method: str) -> Callable[[Any], Any]:
         handler: Callable[[Any], Any] = self.fm.features[method]

@@ -8,9 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 from pygls.exceptions import FeatureRequestError
@@ -20,9 +18,10 @@ from flash_engine import FlashError
 from flash_lsp import protocol
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
-from flash_lsp.gate import PAUSED, SNOOZED, Gate, path_of
+from flash_lsp.gate import PAUSED, SNOOZED, Gate
 from flash_lsp.loading import Report, load_in_thread
 from flash_lsp.pending import Reply
+from flash_lsp.places import path_in_workspace, path_of
 from flash_lsp.protocol import Explanation
 from flash_lsp.rpc import FlashProtocol, converter
 from flash_lsp.session import DocumentSession
@@ -318,17 +317,6 @@ class FlashServer(LanguageServer):
         self.protocol.notify(
             protocol.READY, protocol.Ready(uri=document.uri, version=document.version, position=position)
         )
-
-
-def path_in_workspace(uri: str, folders: list[str]) -> str:
-    """The path of a document relative to the innermost workspace folder that holds it, or else its file name."""
-    path = PurePosixPath(unquote(urlsplit(uri).path))
-    inside = [path.relative_to(root) for root in map(_folder_path, folders) if path.is_relative_to(root)]
-    return str(min(inside, key=lambda each: len(each.parts), default=PurePosixPath(path.name)))
-
-
-def _folder_path(uri: str) -> PurePosixPath:
-    return PurePosixPath(unquote(urlsplit(uri).path))
 
 
 def _model_of(settings: Settings) -> tuple[object, ...]:
