@@ -20,6 +20,12 @@ inline __m256i splat_word(const void* p) {
   return _mm256_set1_epi32(word);
 }
 
+// Keeps a sum where it is: GCC would add the products up in another order, of more registers than there are.
+inline __m256i kept(__m256i sum) {
+  asm("" : "+x"(sum));
+  return sum;
+}
+
 // Eight rows: bytes `w` of each 64.
 template <int Group, int T>
 inline void nibble_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
@@ -37,8 +43,8 @@ inline void nibble_dots_half(const std::uint8_t* w, const std::int8_t* x, std::p
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
         const std::int8_t* at = x + t * stride + 8 * p;
-        words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(low, splat_word(at)));
-        words[t] = _mm256_add_epi16(words[t], _mm256_maddubs_epi16(high, splat_word(at + 4)));
+        words[t] = kept(_mm256_add_epi16(words[t], _mm256_maddubs_epi16(low, splat_word(at))));
+        words[t] = kept(_mm256_add_epi16(words[t], _mm256_maddubs_epi16(high, splat_word(at + 4))));
       }
     }
     for (int t = 0; t < T; ++t) out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(words[t], ones));
@@ -73,8 +79,8 @@ inline void byte_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptr
 #pragma GCC unroll 8
       for (int t = 0; t < T; ++t) {
         const __m256i word = splat_word(x + t * stride + 4 * p);
-        low_words[t] = _mm256_add_epi16(low_words[t], _mm256_maddubs_epi16(low, word));
-        high_words[t] = _mm256_add_epi16(high_words[t], _mm256_maddubs_epi16(high, word));
+        low_words[t] = kept(_mm256_add_epi16(low_words[t], _mm256_maddubs_epi16(low, word)));
+        high_words[t] = kept(_mm256_add_epi16(high_words[t], _mm256_maddubs_epi16(high, word)));
       }
     }
     for (int t = 0; t < T; ++t) {

@@ -53,6 +53,13 @@ void check(const AttentionShape& shape, const Weights& weights, int feed_forward
   }
 }
 
+// Floats of the calling thread's own, as they were left.
+float* scratch(std::size_t size) {
+  thread_local Aligned<float> floats;
+  if (floats.size() < size) floats.resize(size);
+  return floats.data();
+}
+
 }  // namespace
 
 Model::Model(AttentionShape shape, float epsilon, Weights weights, const Kernels& kernels, int threads)
@@ -124,8 +131,7 @@ void Model::run_layer(Crew& crew, const Slice& slice, int index, Rows rows) {
   const Layer& layer = weights_.layers[index];
   const Rows all{0, slice.count};
   normalize(crew, all, layer.attention_norm, *layer.qkv);
-  project(crew, all, *layer.qkv, layer.qkv_bias.data(), work_.normalized, work_.qkv.data());
-  store_heads(crew, slice, index);
+  project_heads(crew, slice, index);
   if (rows.count() == 0) return;
 
   attend(crew, slice, index, rows);
@@ -177,22 +183,26 @@ void Model::add_project(Crew& crew, Rows rows, const Matrix& matrix, const float
   });
 }
 
-void Model::store_heads(Crew& crew, const Slice& slice, int layer) {
-  const int heads = shape_.heads + 2 * shape_.kv_heads;
-  const int units = slice.count * heads;
-  crew.share(units, grain(units), [&](int first, int last) {
-    for (int unit = first; unit < last; ++unit) store_head(slice, layer, unit / heads, unit % heads);
+// A unit is one head of q, k or v for all tokens.
+void Model::project_heads(Crew& crew, const Slice& slice, int layer) {
+  const int dim = shape_.head_dim;
+  const Layer& weights = weights_.layers[layer];
+  const Activations in = work_.normalized.view(weights.qkv->group());
+  crew.share(shape_.heads + 2 * shape_.kv_heads, 1, [&](int head, int) {
+    float* values = scratch(static_cast<std::size_t>(slice.count) * dim);
+    kernels_.matmul(weights.qkv->packed(), head * dim / kLanes, (head + 1) * dim / kLanes, weights.qkv_bias.data(), in,
+                    slice.count, values - head * dim, dim);
+    for (int t = 0; t < slice.count; ++t) store_head(slice, layer, t, head, values + t * dim);
   });
 }
 
 // `head` counts the heads of q, k and v.
-void Model::store_head(const Slice& slice, int layer, int token, int head) {
+void Model::store_head(const Slice& slice, int layer, int token, int head, const float* values) {
   const int dim = shape_.head_dim;
   const int heads = shape_.heads;
   const std::ptrdiff_t position = slice.start + token;
   const int slot = static_cast<int>(position % kAttentionBlock);
   const int block = static_cast<int>(position / kAttentionBlock);
-  const float* values = work_.qkv.data() + static_cast<std::ptrdiff_t>(token) * work_.qkv_width + head * dim;
   const float* cosine = weights_.cosines.data() + position * (dim / 2);
   const float* sine = weights_.sines.data() + position * (dim / 2);
   const Layer& weights = weights_.layers[layer];
@@ -255,15 +265,14 @@ void Model::gate(Crew& crew, Rows rows, const Matrix& gate_up, const Matrix& rea
   const Activations in = work_.normalized.view(gate_up.group());
   const Activations out = work_.gated.view(reader.group());
   const int groups = feed_forward_ / out.group;
-  const std::ptrdiff_t width = 2 * feed_forward_;
   crew.share(groups, grain(groups), [&](int first_group, int last_group) {
     const int first = first_group * out.group;
-    const int last = last_group * out.group;
-    float* rows_out = work_.gate_up.data() + rows.first * width;
-    kernels_.matmul(gate_up.packed(), 2 * first / kLanes, 2 * last / kLanes, no_bias_.data(),
-                    in.from(rows.first), rows.count(), rows_out, width);
+    const int count = last_group * out.group - first;
+    float* values = scratch(static_cast<std::size_t>(rows.count()) * 2 * count) - 2 * first;
+    kernels_.matmul(gate_up.packed(), 2 * first / kLanes, 2 * (first + count) / kLanes, no_bias_.data(),
+                    in.from(rows.first), rows.count(), values, 2 * count);
     for (int t = 0; t < rows.count(); ++t)
-      kernels_.swiglu(rows_out + t * width, first, last - first, out.from(rows.first + t));
+      kernels_.swiglu(values + static_cast<std::ptrdiff_t>(t) * 2 * count, first, count, out.from(rows.first + t));
   });
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "aligned.h"
 #include "cache.h"
 #include "kernels.h"
 #include "matrix.h"
@@ -86,13 +87,13 @@ class Model {
   void normalize(Crew& crew, Rows rows, const std::vector<float>& weight, const Matrix& reader);
   void project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in, float* out);
   void add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in);
-  void store_heads(Crew& crew, const Slice& slice, int layer);
+  void project_heads(Crew& crew, const Slice& slice, int layer);
   void attend(Crew& crew, const Slice& slice, int layer, Rows rows);
   void combine(Crew& crew, const Slice& slice, Rows rows, const Matrix& reader);
   void gate(Crew& crew, Rows rows, const Matrix& gate_up, const Matrix& reader);
 
   int grain(int units) const;
-  void store_head(const Slice& slice, int layer, int token, int head);
+  void store_head(const Slice& slice, int layer, int token, int head, const float* values);
   void combine_span(const Slice& slice, int token, int from, int span, const Matrix& reader);
 
   AttentionShape shape_;
@@ -103,7 +104,7 @@ class Model {
   int hidden_;
   int feed_forward_;
   Workspace work_;
-  std::vector<float> no_bias_;  // zeros
+  Aligned<float> no_bias_;  // zeros
 };
 
 }  // namespace flash

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "aligned.h"
 #include "kernels.h"
 
 namespace flash {
@@ -26,19 +26,16 @@ class ActivationBuffer {
   static constexpr int kSmallestGroup = 32;
 
   int k_;
-  std::vector<std::int8_t> quants_;
-  std::vector<float> scales_;
-  std::vector<float> sums_;
+  Aligned<std::int8_t> quants_;
+  Aligned<float> scales_;
+  Aligned<float> sums_;
 };
 
 struct Workspace {
   Workspace(const AttentionShape& shape, int hidden, int feed_forward)
       : attention_width(shape.heads * shape.head_dim),
-        qkv_width(attention_width + 2 * shape.kv_heads * shape.head_dim),
         residual(static_cast<std::size_t>(kSliceTokens) * hidden),
-        qkv(static_cast<std::size_t>(kSliceTokens) * qkv_width),
         attended(static_cast<std::size_t>(kSliceTokens) * attention_width),
-        gate_up(static_cast<std::size_t>(kSliceTokens) * 2 * feed_forward),
         normalized(hidden),
         attention_out(attention_width),
         gated(feed_forward),
@@ -49,18 +46,15 @@ struct Workspace {
   Queries queries() { return {query_quants.data(), query_scales.data(), query_sums.data()}; }
 
   int attention_width;
-  int qkv_width;
-  std::vector<float> residual;  // [tokens][hidden]
-  std::vector<float> qkv;       // [tokens][qkv_width]
-  std::vector<float> attended;  // [tokens][attention_width]
-  std::vector<float> gate_up;   // [tokens][2 * feed_forward]
+  Aligned<float> residual;  // [tokens][hidden]
+  Aligned<float> attended;  // [tokens][attention_width]
   ActivationBuffer normalized;
   ActivationBuffer attention_out;
   ActivationBuffer gated;
-  std::vector<std::int8_t> query_quants;
-  std::vector<float> query_scales;
-  std::vector<std::int32_t> query_sums;
-  std::vector<float> partials;  // [tokens][heads][attention blocks][partial_size]
+  Aligned<std::int8_t> query_quants;
+  Aligned<float> query_scales;
+  Aligned<std::int32_t> query_sums;
+  Aligned<float> partials;  // [tokens][heads][attention blocks][partial_size]
 };
 
 }  // namespace flash
