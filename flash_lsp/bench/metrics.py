@@ -35,6 +35,10 @@ class Request:
     """The same time by the server's clock."""
     silence: str | None = None
     """The server's reason for suggesting nothing."""
+    sent: float = 0.0
+    """When it was sent, seconds by time.perf_counter()."""
+    flicker: bool = False
+    """The reply took away or changed a suggestion that was on the screen."""
 
 
 def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, Any]:
@@ -48,6 +52,7 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
     answered = [each for each in judged if not each.superseded]
     early = len(requests) - len(judged)
     late = len(judged) - len(answered)
+    asked = [each for each in judged if not each.type_through]
     on_time = [each for each in answered if each.text and each.complete_line and each.ms <= deadline_ms]
     cases = [each for each in judged if each.ahead is not None and (each.text or rest_of_line(each.ahead))]
     shown = [each for each in cases if each.text]
@@ -63,6 +68,8 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         "on_time_share": share(on_time, judged),
         "held_share": share([each for each in judged if each.superseded or each.held], judged),
         "empty_share": share([each for each in judged if not each.text], judged),
+        "decoded_ahead_share": share([each for each in asked if each.source in CACHED], asked),
+        "flicker": sum(each.flicker for each in answered),
         "cached_share": share([each for each in answered if each.text and each.source in CACHED], judged),
         "sources": dict(Counter(each.source for each in answered)),
         "silences": dict(Counter(each.silence for each in answered if each.silence)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from lsprotocol.types import InlineCompletionTriggerKind
 from flash_engine.errors import FlashError
 from flash_lsp.bench.editor import Editor
 from flash_lsp.bench.machine import machine
-from flash_lsp.bench.metrics import Request, summarize
-from flash_lsp.bench.typing import MEDIAN_GAP_MS, Recording, record
+from flash_lsp.bench.metrics import Request, percentiles, summarize
+from flash_lsp.bench.typing import MEDIAN_GAP_MS, Key, Recording, record
 from flash_lsp.bench.typist import Typist
 from flash_lsp.examples import example
 from flash_lsp.settings import Settings
@@ -24,6 +26,9 @@ _FIRST_SUGGESTION_S = 60.0
 _FIRST_FILE_LINES = 10
 """Lines below the cursor in the file of the first suggestion."""
 
+_IDLE_AFTER_S = 5.0
+_IDLE_FOR_S = 2.0
+
 Progress = Callable[[int], None]
 """Called with the number of keys typed since the last call."""
 
@@ -31,58 +36,104 @@ Progress = Callable[[int], None]
 async def replay(
     recordings: Sequence[Recording], *, debounce_ms: float, settings: Mapping[str, Any], progress: Progress
 ) -> dict[str, Any]:
-    """Start a server, type `recordings` one after the other, and return the figures of docs/cli.md."""
-    requests: list[Request] = []
-    warm_keys = warm_tokens = rss = 0
+    """Start a server, type the passages of `recordings` by turns, and return the figures of docs/cli.md."""
+    warm = _Warm()
+    jumps: list[float] = []
+    rss = 0
     async with Editor(settings) as editor:
         await editor.loaded()
         ready_s = time.perf_counter() - editor.started
         first_suggestion_s = await _first_suggestion(editor)
         process = psutil.Process(editor.pid)
-        at_first = await _computed_tokens(editor)
-        for recording in recordings:
-            typist = Typist(editor, recording, debounce_ms=debounce_ms)
-            for passage in recording.passages:
-                asked_before = len(typist.requests)
-                warm_since: int | None = None
-                for key in passage:
-                    await typist.type([key])
-                    if warm_since is not None:
-                        warm_keys += 1
-                    elif any(not request.superseded for request in typist.requests[asked_before:]):
-                        warm_since = await _computed_tokens(editor)
-                await typist.settle()
-                if warm_since is not None:
-                    warm_tokens += await _computed_tokens(editor) - warm_since
-                rss = max(rss, process.memory_info().rss)
-                progress(len(passage))
-            requests += typist.requests
-        computed = await _computed_tokens(editor) - at_first
+        at_first = await editor.stats()
+        typists = [Typist(editor, recording, debounce_ms=debounce_ms) for recording in recordings]
+        began = time.perf_counter()
+        for typist, passage in _by_turns(typists):
+            asked_before = len(typist.requests)
+            since: dict[str, Any] | None = None
+            for key in passage:
+                await typist.type([key])
+                if since is not None:
+                    warm.keys += 1
+                elif any(not request.superseded for request in typist.requests[asked_before:]):
+                    since = await editor.stats()
+            await typist.settle()
+            if since is not None:
+                warm.add(since, await editor.stats())
+            jumps += _first_shown_ms(typist.requests[asked_before:])
+            rss = max(rss, process.memory_info().rss)
+            progress(len(passage))
+        await asyncio.sleep(_IDLE_AFTER_S)
+        idle_cpu = await _cpu_share(process)
+        computed = int((await editor.stats())["computed_tokens"]) - int(at_first["computed_tokens"])
     keys = sum(recording.keys for recording in recordings)
+    requests = sorted((each for typist in typists for each in typist.requests), key=lambda each: each.sent)
     deadline_ms = float(settings.get("deadline_ms", Settings().deadline_ms))
     return {
         "keys": keys,
         "unasked_keys": keys - len(requests),
         **summarize(requests, deadline_ms=deadline_ms),
         "tokens_per_key": computed / keys,
-        "tokens_per_key_warm": warm_tokens / warm_keys if warm_keys else None,
+        "tokens_per_key_warm": warm.computed / warm.keys if warm.keys else None,
+        "kv_hit_rate": warm.reused / warm.prompt if warm.prompt else None,
+        **percentiles("after_jump_", jumps),
+        "idle_cpu": idle_cpu,
         "ready_s": ready_s,
         "first_suggestion_s": first_suggestion_s,
         "server_rss_mb": rss / 1e6,
         "debounce_ms": debounce_ms,
         "deadline_ms": deadline_ms,
-        "median_gap_ms": MEDIAN_GAP_MS,
-        "files": [
+        "timeline": [
             {
-                "path": str(recording.path),
-                "lines": recording.finished.count("\n"),
-                "keys": recording.keys,
-                "passages": len(recording.passages),
+                "s": round(each.sent - began, 3),
+                "ms": round(each.ms, 2),
+                "source": "superseded" if each.superseded else each.source if each.text else "silence",
+                "held": each.held,
             }
-            for recording in recordings
+            for each in requests
         ],
-        "machine": machine(),
     }
+
+
+@dataclass(slots=True)
+class _Warm:
+    """Tokens from the first answer after each jump to the next jump."""
+
+    keys: int = 0
+    computed: int = 0
+    reused: int = 0
+    prompt: int = 0
+
+    def add(self, since: Mapping[str, Any], until: Mapping[str, Any]) -> None:
+        computed, reused, generated = (
+            int(until[name]) - int(since[name])
+            for name in ("computed_tokens", "reused_tokens", "generated_tokens")
+        )
+        self.computed += computed
+        self.reused += reused
+        self.prompt += reused + max(computed - generated, 0)
+
+
+def _by_turns(typists: Sequence[Typist]) -> Iterator[tuple[Typist, tuple[Key, ...]]]:
+    """The first passage of each, the second of each, and so on."""
+    rounds = itertools.zip_longest(*(typist.recording.passages for typist in typists))
+    for passages in rounds:
+        yield from ((typist, passage) for typist, passage in zip(typists, passages, strict=True) if passage)
+
+
+def _first_shown_ms(requests: Sequence[Request]) -> list[float]:
+    """From the first request to the first reply with a text, in a list; empty if there is none."""
+    shown = next((each for each in requests if each.text), None)
+    return [(shown.sent - requests[0].sent) * 1000 + shown.ms] if shown else []
+
+
+async def _cpu_share(process: psutil.Process) -> float:
+    """Share of one core that the server uses while nothing happens."""
+    before = process.cpu_times()
+    await asyncio.sleep(_IDLE_FOR_S)
+    after = process.cpu_times()
+    spent = after.user + after.system - before.user - before.system
+    return max(spent, 0.0) / _IDLE_FOR_S
 
 
 async def _first_suggestion(editor: Editor) -> float | None:
@@ -100,20 +151,17 @@ async def _first_suggestion(editor: Editor) -> float | None:
     return None
 
 
-async def _computed_tokens(editor: Editor) -> int:
-    return int((await editor.stats())["computed_tokens"])
-
-
 def run(
     files: Sequence[Path],
     *,
     keys: int,
-    debounce_ms: float = 50.0,
+    debounces_ms: Sequence[float] = (0.0, 50.0, 200.0),
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     progress: Progress = lambda keys: None,
 ) -> dict[str, Any]:
-    """Replay at least `keys` keystrokes spread evenly over `files`, which are typed as they are on disk.
+    """Replay at least `keys` keystrokes spread evenly over `files`, which are typed as they are on disk, once for each
+    debounce: {"machine", "files", "median_gap_ms", "runs": the figures of each debounce}.
 
     Raises FlashError if the server cannot start or load its model, or if a file has nothing to type.
     """
@@ -122,6 +170,23 @@ def run(
     for recording in recordings:
         if not recording.passages:
             raise FlashError(f"{recording.path} has no paragraph of code that could be typed: leave it out")
-    return asyncio.run(
-        replay(recordings, debounce_ms=debounce_ms, settings=settings or {}, progress=progress)
-    )
+    # Whoever names a file wants it typed, whether git tracks it or not.
+    settings = {"follow_ignore_files": False, **(settings or {})}
+    runs = [
+        asyncio.run(replay(recordings, debounce_ms=debounce, settings=settings, progress=progress))
+        for debounce in debounces_ms
+    ]
+    return {
+        "machine": machine(),
+        "files": [
+            {
+                "path": str(recording.path),
+                "lines": recording.finished.count("\n"),
+                "keys": recording.keys,
+                "passages": len(recording.passages),
+            }
+            for recording in recordings
+        ],
+        "median_gap_ms": MEDIAN_GAP_MS,
+        "runs": runs,
+    }

@@ -1,8 +1,8 @@
 """Recordings of typing: the keys that write a few passages of a real file, with the pauses between them.
 
-A recording is made from a finished file: passages are left out of it and then typed where they belong, line
-after line, with slips and backspaces, rests of lines inserted at once (as when a completion is accepted) and a
-jump of the cursor from passage to passage. The same file and seed give the same recording.
+A recording is made from a finished file: passages are left out of it and then typed where they belong, line after
+line, with slips and backspaces, words deleted and typed again, rests of lines inserted at once (as when a completion
+is accepted) and a jump of the cursor from passage to passage. The same file and seed give the same recording.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal
 from flash_lsp.text import common_prefix
 
 Span = tuple[int, int]
-Kind = Literal["character", "slip", "backspace", "newline", "indent", "accept"]
+Kind = Literal["character", "slip", "backspace", "newline", "indent", "accept", "delete"]
 
 MEDIAN_GAP_MS = 120.0
 GAP_SPREAD = 0.45  # standard deviation of the logarithm of the gaps
@@ -26,12 +26,15 @@ _PAUSES = {
     "newline": 1.6,
     "backspace": 1.8,
     "accept": 2.0,
+    "delete": 2.0,
 }  # the gap before these keys is longer by this factor
 _JUMP_PAUSE = 10.0
 _SLIP_RATE = 0.025
 _ACCEPT_RATE = 0.06
 _SHORTEST_ACCEPT = 6
+_DELETE_RATE = 0.04  # of the words typed
 _LINES_OF_PASSAGE = 2
+_WORD_END = re.compile(r"\w{2,}\Z")
 _CODE = re.compile(r"[=(\[{:;]")
 
 
@@ -112,11 +115,13 @@ def _missing_before(span: Span, untyped: Iterable[Span]) -> int:
 
 def _type(text: str, at: int, end: int, rng: random.Random) -> Iterator[Key]:
     """The keys that write text[at:end], with offsets as in the finished file and no gaps yet."""
+    typed_from = at
     while at < end:
         rest = text[at:end].partition("\n")[0]
         if not rest:
             yield from _new_line(text, at)
             at += 1 + len(_indentation(text[at + 1 :]))
+            typed_from = at
         elif len(rest) >= _SHORTEST_ACCEPT and not text[at - 1].isalnum() and rng.random() < _ACCEPT_RATE:
             yield Key("accept", 0.0, at, 0, rest, at + len(rest))
             at += len(rest)
@@ -126,6 +131,13 @@ def _type(text: str, at: int, end: int, rng: random.Random) -> Iterator[Key]:
                 yield Key("slip", 0.0, at + index, 0, character, None)
             for index in reversed(range(len(slip))):
                 yield Key("backspace", 0.0, at + index, 1, "", None if index else at)
+        elif (
+            (word := _WORD_END.search(text, typed_from, at))
+            and not rest[0].isalnum()
+            and (rng.random() < _DELETE_RATE)
+        ):
+            yield Key("delete", 0.0, word.start(), len(word[0]), "", word.start())
+            at = word.start()
         else:
             yield Key("character", 0.0, at, 0, rest[0], at + 1)
             at += 1

@@ -129,6 +129,7 @@ class Typist:
         reply = await self._editor.suggest(self.document, self.cursor)
         superseded = self.document.version != version
         record = reply.record
+        flicker = not superseded and self.shown is not None and not reply.text.startswith(self.shown.text)
         self.requests.append(
             Request(
                 ms=(self._edited[version + 1] - sent) * 1000 if superseded else reply.ms,
@@ -141,6 +142,8 @@ class Typist:
                 type_through=type_through,
                 server_ms=record["ms"] if record else None,
                 silence=record["silence"] if record else None,
+                sent=sent,
+                flicker=flicker,
             )
         )
         if not superseded:

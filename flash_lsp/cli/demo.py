@@ -44,6 +44,8 @@ def demo(
     )
     typed = f"{figures['accepted']} of {figures['typed']}"
     rows = replay_rows(figures) | {"characters from accepted suggestions": typed}
-    console.print(figures_table(f"flash-lsp demo: {figures['file']}", rows))
+    console.print(
+        figures_table(f"flash-lsp demo: {figures['file']}", {name: [value] for name, value in rows.items()})
+    )
     if json_file:
         write_json(figures, json_file)

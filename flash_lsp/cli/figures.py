@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,16 @@ def number(value: float | None, unit: str = "") -> str:
     return "-" if value is None else f"{value:,.4g} {unit}".rstrip()
 
 
-def figures_table(title: str, rows: Mapping[str, str]) -> Table:
-    """Two columns: what was measured, and the figure."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
+def figures_table(title: str, rows: Mapping[str, Sequence[str]]) -> Table:
+    """What was measured, and its figures in one column each."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, caption_justify="left"
+    )
     table.add_column(style="dim")
-    table.add_column(justify="right")
-    for name, value in rows.items():
-        table.add_row(name, value)
+    for name, values in rows.items():
+        table.add_row(name, *values)
+    for column in table.columns[1:]:
+        column.justify = "right"
     return table
 
 

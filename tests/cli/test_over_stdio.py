@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -31,17 +32,25 @@ def test_demo_without_a_terminal(flash_lsp: Run, tmp_path: Path) -> None:
 def test_replay_measures_everything_in_one_run(flash_lsp: Run, tmp_path: Path) -> None:
     report = tmp_path / "replay.json"
     path, _ = example()
-    outcome = flash_lsp("bench", "replay", path, "--keys", 20, "--debounce-ms", 0, "--json", report)
+    picture = tmp_path / "replay.png"
+    plotted = ("--png", picture) if importlib.util.find_spec("matplotlib") else ()
+    outcome = flash_lsp("bench", "replay", path, "--keys", 20, "--debounce-ms", 0, "--json", report, *plotted)
     assert outcome.code == 0, outcome.err
-    figures = json.loads(report.read_text())
+    assert picture.exists() == bool(plotted)
+    result = json.loads(report.read_text())
+    (figures,) = result["runs"]
     assert figures["keys"] >= 20
+    assert len(figures["timeline"]) == figures["requests"]
+    assert 0 < figures["kv_hit_rate"] <= 1
+    assert figures["flicker"] == 0
+    assert 0 <= figures["idle_cpu"] < 1
     assert figures["keys"] == figures["requests"] + figures["unasked_keys"]
     assert figures["tokens_per_key"] > 0
     assert figures["first_suggestion_s"] > 0
     assert figures["server_rss_mb"] > 50
-    assert figures["machine"]["cores"] >= 1
+    assert result["machine"]["cores"] >= 1
     assert {"p50_ms", "p95_ms", "p99_ms", "exact_all", "exact_shown"} | SHARES <= figures.keys()
-    assert figures["files"][0]["passages"] >= 1
+    assert result["files"][0]["passages"] >= 1
 
 
 def test_replay_refuses_a_file_it_cannot_type(flash_lsp: Run, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_gaps_and_kinds_are_like_a_persons() -> None:
     assert kinds["slip"] == kinds["backspace"] > 0
     assert kinds["accept"] > 0
     assert kinds["newline"] > 0
+    assert kinds["delete"] > 0
     assert kinds["character"] > 0.8 * len(keys)
 
 

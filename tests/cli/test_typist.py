@@ -94,6 +94,16 @@ async def test_a_reply_after_the_next_key_is_superseded() -> None:
     assert all(request.text == "" for request in superseded)
 
 
+async def test_a_suggestion_that_changes_or_vanishes_while_it_is_typed_flickers() -> None:
+    script = recording(60)
+    steady = typist(ScriptedEditor(lambda text, offset: script.finished[len(text[:offset]) :]), script)
+    await type_all(steady)
+    assert not any(request.flicker for request in steady.requests)
+    restless = typist(ScriptedEditor(lambda text, offset: script.finished[offset:][:9] + str(offset)), script)
+    await type_all(restless)
+    assert any(request.flicker for request in restless.requests)
+
+
 async def test_a_failed_request_stops_the_typing() -> None:
     def fail(text: str, offset: int) -> str:
         raise ServerError("gone")

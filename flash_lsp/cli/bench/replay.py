@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,15 +25,26 @@ def replay(
             show_default=False,
         ),
     ] = None,
-    keys: Annotated[int, typer.Option(min=1, help="Keystrokes at least, spread over the files.")] = 360,
+    keys: Annotated[
+        int, typer.Option(min=1, help="Keystrokes at least for each pause, over the files.")
+    ] = 240,
     debounce_ms: Annotated[
-        int, typer.Option(min=0, max=2000, help="Pause in the typing after which an editor asks.")
-    ] = 50,
+        list[int] | None,
+        typer.Option(
+            min=0,
+            max=2000,
+            help="Pause in the typing after which an editor asks; may be given more than once (default: 0, 50, 200).",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed types other passages with other gaps.")] = 0,
     model: Model = "flash-coder",
     device: Device = "auto",
     threads: Threads = None,
     json_file: JsonFile = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write a timeline of the latencies to this file.", show_default=False)
+    ] = None,
 ) -> None:
     """Type real files against the real server over stdio, at recorded gaps (median 120 ms).
 
@@ -45,36 +57,55 @@ def replay(
     from rich.progress import Progress
 
     from flash_lsp.bench import replay as bench
-    from flash_lsp.cli.figures import figures_table, number, replay_rows, write_json
+    from flash_lsp.cli.figures import figures_table, write_json
     from flash_lsp.cli.location import read_source
 
     paths = files or own_sources()
     for path in paths:
         read_source(path)
     settings = {"model": model, "device": device, "threads": threads}
+    debounces = debounce_ms or [0, 50, 200]
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("typing", total=keys)
+        task = progress.add_task("typing", total=keys * len(debounces))
         figures = bench.run(
             paths,
             keys=keys,
-            debounce_ms=debounce_ms,
+            debounces_ms=debounces,
             seed=seed,
             settings=settings,
             progress=lambda typed: progress.advance(task, typed),
         )
+    rows = {name: [rows[name] for rows in map(_rows, figures["runs"])] for name in _rows(figures["runs"][0])}
     machine = figures["machine"]
-    rows = replay_rows(figures) | {
-        "tokens per key, all / warm": f"{number(figures['tokens_per_key'])} / {number(figures['tokens_per_key_warm'])}",
-        "server start to model loaded / first suggestion": f"{number(figures['ready_s'], 's')} / "
-        f"{number(figures['first_suggestion_s'], 's')}",
-        "memory of the server (RSS)": number(figures["server_rss_mb"], "MB"),
-        "editor's debounce": f"{debounce_ms} ms",
-        "processor": f"{machine['cores']} cores, {' '.join(machine['cpu_features'])}",
-    }
-    console = Console()
-    console.print(figures_table("Replay of " + ", ".join(path.name for path in paths), rows))
+    table = figures_table("Replay of " + ", ".join(path.name for path in paths), rows)
+    table.caption = f"{machine['cores']} cores, {' '.join(machine['cpu_features'])}"
+    Console().print(table)
     if json_file:
         write_json(figures, json_file)
+    if png:
+        from flash_lsp.bench import plots
+
+        plots.timeline(figures["runs"], png)
+
+
+def _rows(run: Mapping[str, Any]) -> dict[str, str]:
+    """One column of the table."""
+    from flash_lsp.cli.figures import milliseconds, number, percent, replay_rows
+
+    return {
+        "editor's debounce": f"{run['debounce_ms']:.0f} ms",
+        **replay_rows(run),
+        "not typed through: answered at once": percent(run["decoded_ahead_share"]),
+        "changes of what is shown (flicker)": f"{run['flicker']}",
+        "first suggestion after a jump p50 / p95": f"{milliseconds(run['after_jump_p50_ms'])} / "
+        f"{milliseconds(run['after_jump_p95_ms'])}",
+        "tokens per key, all / warm": f"{number(run['tokens_per_key'])} / {number(run['tokens_per_key_warm'])}",
+        "prompt tokens found in the KV cache, warm": percent(run["kv_hit_rate"]),
+        "server start to model loaded / first suggestion": f"{number(run['ready_s'], 's')} / "
+        f"{number(run['first_suggestion_s'], 's')}",
+        "memory of the server (RSS)": number(run["server_rss_mb"], "MB"),
+        "its processor time 5 s after the last key": f"{run['idle_cpu']:.1%}",
+    }
 
 
 def own_sources() -> list[Path]:

@@ -1,0 +1,68 @@
+"""Pictures of measurements. They need matplotlib: `pip install "flash-lsp[bench]"`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flash_engine.errors import FlashError
+
+_COLOURS = {
+    "shown": "tab:green",
+    "answers": "tab:olive",
+    "inflight": "tab:cyan",
+    "model": "tab:blue",
+    "silence": "tab:gray",
+    "superseded": "lightgray",
+}
+
+
+def timeline(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """The latency of every request of a replay by the time it was sent, one panel a debounce, as PNG."""
+    pyplot = _pyplot()
+    figure, panels = pyplot.subplots(len(runs), 1, figsize=(9, 2.2 * len(runs)), squeeze=False, sharey=True)
+    for panel, run in zip(panels[:, 0], runs, strict=True):
+        for source, colour in _COLOURS.items():
+            points = [each for each in run["timeline"] if each["source"] == source]
+            panel.scatter(
+                [each["s"] for each in points],
+                [max(each["ms"], 0.1) for each in points],
+                s=7,
+                color=colour,
+                label=source,
+            )
+        panel.axhline(run["deadline_ms"], color="tab:red", linewidth=0.8)
+        panel.set_yscale("log")
+        panel.set_ylabel("ms")
+        panel.set_title(f"debounce {run['debounce_ms']:.0f} ms", fontsize=9, loc="left")
+    panels[-1, 0].set_xlabel("seconds of typing")
+    panels[0, 0].legend(ncols=len(_COLOURS), fontsize=7, loc="upper right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+def gate(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path) -> None:
+    """Precision against coverage, as PNG. curves: by name, (gate, share shown, share exact of the shown)."""
+    pyplot = _pyplot()
+    figure, panel = pyplot.subplots(figsize=(5.5, 3.6))
+    for name, points in curves.items():
+        panel.plot([each[1] for each in points], [each[2] for each in points], marker="o", label=name)
+    for least, shown, exact in next(iter(curves.values())):
+        panel.annotate(f"{least:g}", (shown, exact), textcoords="offset points", xytext=(3, 5), fontsize=7)
+    panel.set_xlabel("coverage: share of the places with a suggestion")
+    panel.set_ylabel("exact rest of the line, of the shown")
+    panel.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        raise FlashError('pictures need matplotlib: pip install "flash-lsp[bench]"') from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
