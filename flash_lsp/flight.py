@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,9 +45,11 @@ class Decoder(Protocol):
 class Flight:
     """One decode. It goes on while the user types what it produces, and past the reply it was started for."""
 
-    def __init__(self, place: Place, candidates: int = 1) -> None:
+    def __init__(self, place: Place, candidates: int = 1, gate: float = -math.inf) -> None:
         self.place = place
         self.candidates = candidates
+        self.gate = gate
+        """The mean log-probability that the text needs to be shown."""
         self.text = ""
         """As far as it has been decoded, unfiltered."""
         self.cancel: Callable[[], None] = lambda: None

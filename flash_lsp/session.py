@@ -95,9 +95,8 @@ class DocumentSession:
         place = self._target = self._place(cursor, cursor)
         if self._flight and not self._flight.agrees(place) and not self._flight.is_ahead_of(place):
             self._land()
-        typing = len(edits) == 1 and edits[0].inserted and self._follows_typing
-        if typing and self._may_decode_ahead(place):
-            self._fly(place)
+        if len(edits) == 1 and edits[0].inserted and self._follows_typing:
+            self._decode_ahead(place)
 
     def request(
         self,
@@ -189,13 +188,20 @@ class DocumentSession:
         answer = self._answers.find(place)
         return ("answers", answer) if answer and (candidates == 1 or answer.others is not None) else None
 
-    def _may_decode_ahead(self, place: Place) -> bool:
-        """Whether to decode at `place` before anyone asks."""
+    def _decode_ahead(self, place: Place) -> None:
+        """Decode at `place` before anyone asks, unless all of the line there is known."""
         wanted = self.settings.decode_ahead and not power.saving(self.settings.power_saving)
-        return wanted and not self._forbidden(place) and not self._known(place)
+        if not wanted or self._forbidden(place):
+            return
+        known = self._known(place)
+        if not known:
+            self._fly(place)
+        elif (rest := known[1].rest_at(place)) and not known[1].first_line_complete(rest):
+            self._fly(place, gate=-math.inf)  # what is on the screen already
 
-    def _fly(self, place: Place) -> None:
-        """Have a decode under way that agrees with `place`: the present one, or else a new one."""
+    def _fly(self, place: Place, gate: float | None = None) -> None:
+        """Have a decode under way that agrees with `place`: the present one, or else a new one, which has to be as
+        likely as `gate` to be shown, if it is not what the settings say."""
         self._target = place
         candidates = self._pending.candidates if self._pending else 1
         if self._flight and self._flight.agrees(place) and self._flight.candidates >= candidates:
@@ -203,14 +209,14 @@ class DocumentSession:
         self._land()
         if self._decoder is None:
             return
-        flight = self._flight = Flight(place, candidates)
+        flight = self._flight = Flight(place, candidates, self._gate(candidates) if gate is None else gate)
         job = Job(
             self.document.uri,
             self._path,
             place,
             max_lines=self._line_limit(place) or 1,
             max_tokens=self.settings.max_tokens,
-            min_logprob=self._gate(candidates),
+            min_logprob=flight.gate,
             candidates=candidates,
         )
         flight.cancel = self._decoder.start(
@@ -252,10 +258,10 @@ class DocumentSession:
 
     def _judge(self, flight: Flight, suggestion: Suggestion) -> Answer:
         """A finished decode after the filters."""
-        place, gate = flight.place, self._gate(flight.candidates)
+        place = flight.place
         text, silence, unsure = suggestion.text, suggestion.silence, ""
         if silence is None:
-            filtered = self._filtered(place, text, suggestion.logprob, gate)
+            filtered = self._filtered(place, text, suggestion.logprob, flight.gate)
             text, silence = filtered.text, filtered.silence and str(filtered.silence)
             if filtered.silence is filters.Silence.LOW_CONFIDENCE:
                 unsure = self._filtered(place, suggestion.text).text
@@ -292,9 +298,7 @@ class DocumentSession:
     def _read_on(self) -> None:
         self._reading = None
         if self._told and self._flight is None and self._pending is None:
-            accepted = self._told.place.after(self._told.text)
-            if self._may_decode_ahead(accepted):
-                self._fly(accepted)
+            self._decode_ahead(self._told.place.after(self._told.text))
 
     def _stop_reading(self) -> None:
         if self._reading:

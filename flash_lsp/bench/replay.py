@@ -89,6 +89,9 @@ async def replay(
                 "ms": round(each.ms, 2),
                 "source": "superseded" if each.superseded else each.source if each.text else "silence",
                 "held": each.held,
+                "complete": each.complete_line,
+                "type_through": each.type_through,
+                "text": len(each.text),
             }
             for each in requests
         ],
