@@ -12,7 +12,7 @@ from flash_engine import architectures
 from flash_engine.config import LatentAttention
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN
-from flash_engine.formats.hugging_face import HuggingFaceFolder
+from flash_engine.formats import open_source
 from flash_engine.matrices import DenseMatrix, Matrix, Quantization, QuantizedMatrix
 from flash_engine.shapes import matrix_shapes, vector_shapes
 
@@ -29,7 +29,7 @@ class Checkpoint:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._source = HuggingFaceFolder(folder)
+        self._source = open_source(folder)
         self._architecture = architectures.of(self._source.fields)
         self.config = self._architecture.config(self._source.fields)
         self._folding = self._architecture.folding(self._source.fields)

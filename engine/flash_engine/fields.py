@@ -84,6 +84,15 @@ class Fields:
             raise self.error(name, f"is {value!r}, not token ids: {AGAIN}")
         return tuple(ids)
 
+    def numbers(self, name: str) -> tuple[float, ...]:
+        """A list of positive numbers."""
+        value = self._get(name, None)
+        if not isinstance(value, list) or not all(
+            type(number) in (int, float) and 0 < number < math.inf for number in value
+        ):
+            raise self.error(name, f"is {value!r}, not a list of positive numbers: {AGAIN}")
+        return tuple(map(float, value))
+
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of strings, or none."""
         value = self._get(name, [])

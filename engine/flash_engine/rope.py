@@ -40,6 +40,17 @@ class Llama3:
 
 
 @dataclass(frozen=True, slots=True)
+class Divisors:
+    """Each frequency divided by its own number: Llama 3.1's stretching as GGUF files hold it."""
+
+    divisors: tuple[float, ...]
+
+    def stretched(self, frequencies: Array, theta: float) -> Array:
+        stretched: Array = frequencies / np.array(self.divisors)
+        return stretched
+
+
+@dataclass(frozen=True, slots=True)
 class Yarn:
     """YaRN (Peng et al. 2023): frequencies that turn more than `beta_fast` times within the original positions
     are kept, those below `beta_slow` turns stretched by `factor`, those between blended along the dimension."""
@@ -70,7 +81,7 @@ class Rope:
     """How far the pairs (i, i + dim / 2) of queries and keys turn from one position to the next."""
 
     theta: float = 10_000.0
-    scaling: Linear | Llama3 | Yarn | None = None
+    scaling: Linear | Llama3 | Divisors | Yarn | None = None
     magnitude: float = 1.0
     """Factor of the rotated queries and keys (YaRN's attention factor)."""
 

@@ -7,65 +7,96 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from flash_engine.byte_level import ByteLevel
 from flash_engine.constraint import SortedVocabulary
 from flash_engine.errors import ModelError
+from flash_engine.formats import gguf_file
+from flash_engine.formats.gguf_tokenizer import tokenizer_json
+from flash_engine.sentencepiece import SentencePiece
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 
-_PROBES = ("s", "e", "l", "1", " ", "\n", "=", "'", "é")
-"""One continuation of each kind that a pre-tokenizer's pattern tells apart (s, e, l end the contractions
-'s, 're, 've and 'll)."""
 
-_TAIL = 24
-"""Characters of a text's end that hold_back looks at, at least."""
+class Scheme(Protocol):
+    """What a kind of tokenizer does its own way."""
+
+    pipeline: dict[str, Any]
+    """The tokenizer.json to encode text with: without control tokens, and without changes to the text."""
+
+    def use(self, tokenizer: tokenizers.Tokenizer) -> None:
+        """Be told the pipeline as loaded."""
+        ...
+
+    def token_bytes(self, text: str) -> bytes:
+        """The bytes that the token called `text` in the vocabulary stands for."""
+        ...
+
+    def reserved(self, text: str) -> str:
+        """`text` with U+FFFD for characters that the vocabulary uses for something else; the length stays."""
+        ...
+
+    def tail(self, text: str) -> int:
+        """An offset near the end of `text` where its encoding can certainly be cut; 0 if none is found."""
+        ...
+
+    def last_cut(self, text: str) -> int:
+        """The last offset at which `text` can be cut so that, whatever follows, each part is encoded on its own."""
+        ...
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer (the `tokenizers` library) without its control tokens.
+    """A BPE tokenizer (the `tokenizers` library) without its control tokens: byte-level, or SentencePiece's.
 
-    A character that the vocabulary cannot spell (a lone surrogate; in some vocabularies, a few ASCII
-    controls) is encoded as U+FFFD rather than dropped, so that text and tokens stay in step.
+    A character that the vocabulary cannot spell (a lone surrogate; in some vocabularies, a few ASCII controls, or
+    SentencePiece's sign for a space) is encoded as U+FFFD rather than dropped, so that text and tokens stay in step.
     """
 
     def __init__(self, raw: dict[str, Any]) -> None:
-        """`raw`: the content of a tokenizer.json."""
+        """`raw`: the content of a tokenizer.json. Raises ValueError if it is of another kind."""
         model: dict[str, Any] = raw["model"]
+        self._scheme = _scheme(raw)
         self._control: dict[str, int] = {token["content"]: token["id"] for token in raw["added_tokens"]}
-        self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps({**raw, "added_tokens": []}))
+        self._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(self._scheme.pipeline))
+        self._scheme.use(self._tokenizer)
         ids: dict[str, int] = {**model["vocab"], **self._control}
         self.vocab_size = 1 + max(ids.values())
         self._bytes = [b""] * self.vocab_size
         for text, token in model["vocab"].items():
             if text not in self._control:
-                self._bytes[token] = text.translate(_BYTE_OF).encode("latin-1")
+                self._bytes[token] = self._scheme.token_bytes(text)
         self._missing = bytes(set(range(256)) - {data[0] for data in self._bytes if len(data) == 1})
 
     @classmethod
     def from_folder(cls, folder: Path) -> Tokenizer:
-        """Read `folder`/tokenizer.json. Raises ModelError that names the file."""
-        path = folder / "tokenizer.json"
+        """The tokenizer of the model in `folder`: its tokenizer.json, or what its GGUF file holds.
+
+        Raises ModelError that names the file.
+        """
+        gguf = gguf_file(folder)
+        path = folder / "tokenizer.json" if gguf is None else gguf
         try:
-            raw = json.loads(path.read_bytes())
+            raw = json.loads(path.read_bytes()) if gguf is None else tokenizer_json(gguf)
         except FileNotFoundError:
             raise ModelError(
                 f"{path} is missing: give a folder that holds a model with its tokenizer"
             ) from None
         except ValueError as error:
             raise ModelError(f"{path} is not valid JSON ({error}): fetch the model again") from None
-        kind = (raw.get("model", {}).get("type"), (raw.get("decoder") or {}).get("type"))
-        if kind != ("BPE", "ByteLevel"):
-            raise ModelError(f"{path}: a {kind[0]} tokenizer is not supported (supported: byte-level BPE)")
         try:
             return cls(raw)
+        except _UnknownKindError as error:
+            raise ModelError(f"{path}: {error}") from None
         except Exception as error:  # the library raises bare Exception for whatever it cannot read
-            raise ModelError(f"{path} cannot be used ({error}): fetch the model again") from error
+            raise ModelError(
+                f"{path}: the tokenizer cannot be used ({error}): fetch the model again"
+            ) from error
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, no BOS or EOS added. A literal control string in it stays text."""
@@ -105,31 +136,17 @@ class Tokenizer:
     def hold_back(self, text: str) -> tuple[str, bytes]:
         """Split `text` where its tokens can no longer change: (text to encode, bytes held back).
 
-        For any continuation c, encode(kept) is a prefix of encode(kept + held + c). Held is the text from the
-        last boundary of the pre-tokenizer that no continuation can move, and before which the kept text is cut
-        alike when it stands alone: a half-typed word with its leading space, trailing whitespace, a run of
-        punctuation. Costs O(tail): only the end of the text is read, from a place where a space follows a
-        visible character, which is a boundary in every byte-level BPE pattern known.
+        For any continuation c, encode(kept) is a prefix of encode(kept + held + c). Held is, with most tokenizers, a
+        half-typed word with its leading space, trailing whitespace, or a run of punctuation. Costs O(held).
         """
-        start = _word_start(text, len(text) - _TAIL)
-        tail = self._spelled(text[start:])
-        cuts = [self._boundaries(tail + probe) for probe in _PROBES]
-        stable = set.intersection(*cuts)
-        first_unstable = min(set.union(*cuts) - stable, default=len(tail) + 1)
-        candidates = sorted((cut for cut in stable if cut < first_unstable), reverse=True)
-        cut = next(
-            cut for cut in candidates if self._boundaries(tail[:cut]) == {c for c in stable if c < cut}
-        )
-        return text[: start + cut], tail[cut:].encode()
-
-    def _boundaries(self, text: str) -> set[int]:
-        """Offsets at which the pre-tokenizer cuts `text`."""
-        return {start for _, (start, _) in self._tokenizer.pre_tokenizer.pre_tokenize_str(text)}
+        start = self._scheme.tail(text)
+        cut = start + self._scheme.last_cut(self._spelled(text[start:]))
+        return text[:cut], self._spelled(text[cut:]).encode()
 
     def _spelled(self, text: str) -> str:
         """`text` with each character that has no tokens replaced; the length in characters stays."""
         if not text.isascii():
-            text = _SURROGATE.sub(_REPLACEMENT, text)
+            text = self._scheme.reserved(_SURROGATE.sub(_REPLACEMENT, text))
         data = text.encode()
         if len(data.translate(None, delete=self._missing)) == len(data):
             return text
@@ -140,19 +157,17 @@ class Tokenizer:
         return SortedVocabulary(self._bytes)
 
 
-def _word_start(text: str, before: int) -> int:
-    """The last place up to offset `before` where a space follows a visible ASCII character; else 0."""
-    space = text.rfind(" ", 0, max(before, 0) + 1)
-    while space > 0 and not "!" <= text[space - 1] <= "~":
-        space = text.rfind(" ", 0, space)
-    return max(space, 0)
+class _UnknownKindError(ValueError):
+    """The message says what the tokenizer is."""
 
 
-def _byte_alphabet() -> dict[int, int]:
-    """Code point of a vocabulary character -> the byte it stands for (GPT-2's printable byte alphabet)."""
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in visible]
-    return {byte: byte for byte in visible} | {256 + index: byte for index, byte in enumerate(others)}
-
-
-_BYTE_OF = _byte_alphabet()
+def _scheme(raw: dict[str, Any]) -> Scheme:
+    model, decoder = raw.get("model", {}), json.dumps(raw.get("decoder") or {})
+    if model.get("type") == "BPE" and "ByteLevel" in decoder:
+        return ByteLevel(raw)
+    if model.get("type") == "BPE" and model.get("byte_fallback"):
+        return SentencePiece(raw)
+    raise _UnknownKindError(
+        f"a {model.get('type')} tokenizer is not supported (supported: byte-level BPE, and SentencePiece's BPE "
+        "with byte fallback)"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flash_engine import Checkpoint, DeviceError, backends
+from flash_engine import Checkpoint, backends
 from flash_engine.backends import reference
 
 from .architectures import CASES, logits, make
@@ -16,9 +16,7 @@ TOKENS = np.random.default_rng(7).integers(0, 160, 40).tolist()
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_logits_are_those_of_transformers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
+def test_logits_are_those_of_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     """But for the rounding of keys and values, left out here."""
     expected = logits(make(case, tmp_path), TOKENS)
     checkpoint = Checkpoint(tmp_path)

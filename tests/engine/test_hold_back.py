@@ -114,8 +114,8 @@ def test_what_is_held(tokenizer: Tokenizer, text: str, held: bytes) -> None:
 
 def test_reads_only_the_end(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    boundaries = tokenizer._boundaries
-    monkeypatch.setattr(tokenizer, "_boundaries", lambda text: read.append(text) or boundaries(text))
+    boundaries = tokenizer._scheme.boundaries
+    monkeypatch.setattr(tokenizer._scheme, "boundaries", lambda text: read.append(text) or boundaries(text))
     text = "    value = compute(first, second)\n" * 10_000 + "    ret"
     assert tokenizer.hold_back(text) == (text[:-4], b" ret")
     assert max(map(len, read)) < 60

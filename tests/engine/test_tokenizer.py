@@ -99,7 +99,7 @@ def test_not_json(tmp_path: Path, content: str) -> None:
 
 
 def test_unsupported_kind(tmp_path: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}}))
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"type": "Unigram"}, "added_tokens": []}))
     with pytest.raises(ModelError, match="Unigram tokenizer is not supported"):
         Tokenizer.from_folder(tmp_path)
 
@@ -109,7 +109,7 @@ def test_damaged_content(tmp_path: Path, bundled_folder: Path) -> None:
     raw = json.loads((tmp_path / "tokenizer.json").read_text())
     del raw["model"]["merges"]
     (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
-    with pytest.raises(ModelError, match=r"tokenizer\.json cannot be used"):
+    with pytest.raises(ModelError, match=r"tokenizer\.json: the tokenizer cannot be used"):
         Tokenizer.from_folder(tmp_path)
 
 

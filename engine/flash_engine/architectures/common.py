@@ -9,7 +9,7 @@ from typing import Any
 
 from flash_engine.config import Activation, ModelConfig
 from flash_engine.fields import Fields
-from flash_engine.rope import Linear, Llama3, Rope, Yarn
+from flash_engine.rope import Divisors, Linear, Llama3, Rope, Yarn
 
 SILU: dict[str, Activation] = {"silu": "silu", "swish": "silu"}
 GELU: dict[str, Activation] = {
@@ -82,7 +82,7 @@ def rope(fields: Fields) -> Rope:
     if scaling is None:
         return plain
     name = "rope_type" if scaling.has("rope_type") else "type"
-    kinds = {"default": _default, "linear": _linear, "llama3": _llama3, "yarn": _yarn}
+    kinds = {"default": _default, "linear": _linear, "llama3": _llama3, "divisors": _divisors, "yarn": _yarn}
     read = scaling.choice(name, kinds, default="default")
     return read(plain, scaling, fields.count("max_position_embeddings"))
 
@@ -101,6 +101,10 @@ def _llama3(plain: Rope, scaling: Fields, positions: int) -> Rope:
         raise scaling.error("high_freq_factor", f"is {high}, which should exceed low_freq_factor ({low})")
     original = scaling.count("original_max_position_embeddings")
     return replace(plain, scaling=Llama3(scaling.number("factor"), low, high, original))
+
+
+def _divisors(plain: Rope, scaling: Fields, positions: int) -> Rope:
+    return replace(plain, scaling=Divisors(scaling.numbers("divisors")))
 
 
 def _yarn(plain: Rope, scaling: Fields, positions: int) -> Rope:

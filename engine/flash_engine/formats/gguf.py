@@ -1,0 +1,143 @@
+"""A GGUF file as a Source: tensors under Hugging Face's names and in Hugging Face's layout.
+
+What llama.cpp's converter changes is changed back: llama's queries and keys have their rotary pairs adjacent, Gemma's
+norms have one added.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash_engine.errors import ModelError
+from flash_engine.fields import AGAIN, Fields
+from flash_engine.formats.gguf_blocks import convert, floats, quantization_of
+from flash_engine.formats.gguf_fields import config_fields
+from flash_engine.formats.gguf_file import GgufTensor, read_gguf
+from flash_engine.matrices import Matrix, Quantization
+
+_MODEL = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+_LAYER = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "self_attn.q_norm": "attn_q_norm",
+    "self_attn.k_norm": "attn_k_norm",
+    "self_attn.q_a_proj": "attn_q_a",
+    "self_attn.q_b_proj": "attn_q_b",
+    "self_attn.q_a_layernorm": "attn_q_a_norm",
+    "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa",
+    "self_attn.kv_a_layernorm": "attn_kv_a_norm",
+    "self_attn.kv_b_proj": "attn_kv_b",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+    "mlp.c_fc": "ffn_up",
+    "mlp.c_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",
+    "mlp.shared_experts.gate_proj": "ffn_gate_shexp",
+    "mlp.shared_experts.up_proj": "ffn_up_shexp",
+    "mlp.shared_experts.down_proj": "ffn_down_shexp",
+}
+_EXPERTS = {"gate_proj": "ffn_gate_exps", "up_proj": "ffn_up_exps", "down_proj": "ffn_down_exps"}
+_LAYER_NAME = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_EXPERT_NAME = re.compile(r"mlp\.experts\.(\d+)\.(\w+)")
+_PERMUTED = ("llama", "mistral3", "granite")
+"""Architectures whose queries and keys llama.cpp's converter reorders."""
+
+
+class GgufSource:
+    """A Source: see flash_engine.formats.source."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = read_gguf(path)
+        self._architecture = self._file.metadata.get("general.architecture")
+        self.fields = Fields(config_fields(self._file), path)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return self._file.metadata
+
+    def has(self, name: str) -> bool:
+        return any(self._key(candidate)[0] in self._file.tensors for candidate in (name, f"{name}.weight"))
+
+    def file(self, name: str) -> Path:
+        return self._file.path
+
+    def check_matrix(self, name: str, shape: tuple[int, int]) -> None:
+        tensor, expert = self._tensor(f"{name}.weight")
+        self._check(name, tensor.shape if expert is None else tensor.shape[1:], shape)
+        quantization = quantization_of(tensor.type.name)
+        if quantization is not None and shape[1] % quantization.group_size:
+            raise ModelError(
+                f"{self._file.path}: tensor {name} has {shape[1]} columns, no multiple of "
+                f"{quantization.group_size}: give the model in 16 bit"
+            )
+
+    def check_vector(self, name: str, shape: tuple[int]) -> None:
+        tensor, _ = self._tensor(name)
+        self._check(name, tensor.shape, shape)
+        if quantization_of(tensor.type.name) is not None:
+            raise ModelError(
+                f"{self._file.path}: tensor {self._key(name)[0]} is {tensor.type.name}, not F32, F16 or BF16: {AGAIN}"
+            )
+
+    def quantization(self, name: str) -> Quantization | None:
+        return quantization_of(self._tensor(f"{name}.weight")[0].type.name)
+
+    def matrix(self, name: str) -> Matrix:
+        tensor, expert = self._tensor(f"{name}.weight")
+        first = 0 if expert is None else expert * tensor.shape[1]
+        return convert(tensor, first + self._order(name, tensor.shape[-2]))
+
+    def vector(self, name: str) -> NDArray[Any]:
+        tensor, _ = self._tensor(name)
+        values = floats(tensor.type.name, tensor.data).ravel()
+        module, _, part = name.rpartition(".")
+        if part == "bias":
+            values = values[self._order(module, len(values))]
+        if self._architecture == "gemma" and part == "weight":
+            values = values - np.float32(1)
+        return values
+
+    def _order(self, name: str, rows: int) -> NDArray[np.intp]:
+        """For each row of Hugging Face's layout, which one of the file's it is."""
+        order = np.arange(rows)
+        if self._architecture in _PERMUTED and name.endswith(("q_proj", "k_proj")):
+            heads = "num_attention_heads" if name.endswith("q_proj") else "num_key_value_heads"
+            order = order.reshape(self.fields.count(heads), -1, 2).swapaxes(1, 2).ravel()
+        return order
+
+    def _check(self, name: str, stored: tuple[int, ...], shape: tuple[int, ...]) -> None:
+        if stored != shape:
+            raise ModelError(
+                f"{self._file.path}: tensor {self._key(name)[0]} has shape {list(stored)}, "
+                f"by the metadata it should have {list(shape)}: {AGAIN}"
+            )
+
+    def _tensor(self, name: str) -> tuple[GgufTensor, int | None]:
+        key, expert = self._key(name)
+        tensor = self._file.tensors.get(key)
+        if tensor is None:
+            raise ModelError(f"{self._file.path} has no tensor {key}: {AGAIN}")
+        return tensor, expert
+
+    def _key(self, name: str) -> tuple[str, int | None]:
+        """The stored tensor for Hugging Face's `name`, and which of its parts if it holds all experts of a layer."""
+        module, dot, part = name.rpartition(".")
+        if part not in ("weight", "bias"):
+            module, dot, part = name, "", ""
+        layer = _LAYER_NAME.fullmatch(module)
+        if layer is None:
+            return f"{_MODEL.get(module, module)}{dot}{part}", None
+        expert = _EXPERT_NAME.fullmatch(layer[2])
+        if expert is not None:
+            return f"blk.{layer[1]}.{_EXPERTS.get(expert[2], expert[2])}{dot}{part}", int(expert[1])
+        return f"blk.{layer[1]}.{_LAYER.get(layer[2], layer[2])}{dot}{part}", None
