@@ -23,14 +23,14 @@ def names() -> list[str]:
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of `model`, a bundled name or a path; the files of a bundled model are verified.
+    """The folder or GGUF file of `model`, a bundled name or a path; the files of a bundled model are verified.
 
     Raises ModelError that lists the bundled names if there is no such model.
     """
     folder = root() / model if str(model) in names() else Path(model).expanduser()
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.is_file() and folder.suffix == ".gguf"):
         raise ModelError(
-            f"no model {str(model)!r}: give a folder, or one of the bundled {', '.join(names())}"
+            f"no model {str(model)!r}: give a folder, a .gguf file, or one of the bundled {', '.join(names())}"
         )
     if folder.resolve().parent == root().resolve():
         manifest.verify(folder)

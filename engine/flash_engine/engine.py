@@ -69,7 +69,8 @@ class Engine:
         threads: int | None = None,
         progress: Progress | None = None,
     ) -> Self:
-        """Load a bundled model by its name, or a folder with config.json, safetensors and tokenizer.json.
+        """Load a bundled model by its name, a folder with config.json, safetensors and
+        tokenizer.json, or a GGUF file.
 
         draft: a smaller model with the same tokenizer, which drafts for this one; auto: the bundled model's own, if
         the memory holds both, and none for others. speculation: whether sessions decode speculatively, with a draft
@@ -112,7 +113,15 @@ class Engine:
         if draft_checkpoint is not None:
             report("loading draft", 0.8)
             draft_backend = backends.load(device, draft_checkpoint, capacity=plan.context, threads=threads)
-        engine = cls(folder.name, folder, checkpoint.config, tokenizer, backend, draft_backend, plan)
+        engine = cls(
+            folder.name.removesuffix(".gguf"),
+            folder,
+            checkpoint.config,
+            tokenizer,
+            backend,
+            draft_backend,
+            plan,
+        )
         report("warming up", 0.9)
         engine.submit(engine._warm_up).result()
         if speculation:
