@@ -6,8 +6,8 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from threading import Event
 
 from flash_engine import Cancelled, Session, Token, Tokenizer, sampling
@@ -50,6 +50,11 @@ class Suggestion:
     """Why `text` is empty, where the engine's work was cut short before the first character; else None."""
     others: tuple[Suggestion, ...] = ()
     """Different texts for the same place, if they were asked for."""
+    passes: int = 0
+    """Speculative decoding: passes of the model that generated the tokens; 0 if it was plain."""
+    drafted: Mapping[str, int] = field(default_factory=dict)
+    """Tokens verified as drafts, by source (flash_engine.speculation.Source)."""
+    accepted: Mapping[str, int] = field(default_factory=dict)
 
 
 class Completer:
@@ -152,6 +157,7 @@ class Completer:
                 prefix=prompt.held,
                 deadline=deadline,
                 cancel=cancel,
+                until=_end(max_lines),
             )
         )
 
@@ -199,6 +205,7 @@ class Completer:
                 stop=self.template.stop,
                 prefix=remaining(prompt.held, data),
                 cancel=cancel,
+                until=_end(max_lines),
             )
             run = _Run(fork, prompt, prefix, max_lines, max_tokens)
             other = run.take(generation, [Token(token, logprob, data)])
@@ -218,6 +225,11 @@ _ENOUGH_TO_JUDGE = 5
 """Tokens after which a mean below the gate seldom recovers."""
 
 _CUT_SHORT = {"cancelled", "deadline", "capacity"}
+
+
+def _end(max_lines: int) -> bytes:
+    """The bytes after which the engine need not look ahead."""
+    return b"\n" if max_lines == 1 else b""
 
 
 def _ms_since(started: float) -> float:
@@ -244,6 +256,7 @@ class _Run:
         self._progress = progress
         self._started = time.perf_counter()
         self._before = session.reused, session.computed
+        self._speculation = session.speculation
         self._first_ms = 0.0
 
     def take(self, generation: TokenStream, first: Iterable[Token] = ()) -> Suggestion:
@@ -264,6 +277,7 @@ class _Run:
 
     def result(self, finish: str) -> Suggestion:
         output, (reused, computed) = self._output, self._before
+        speculation = self._session.speculation.since(self._speculation)
         return Suggestion(
             text=output.text,
             finish=finish,
@@ -274,6 +288,9 @@ class _Run:
             reused=self._session.reused - reused,
             computed=self._session.computed - computed,
             silence=finish if not output.text and finish in _CUT_SHORT else None,
+            passes=speculation.passes,
+            drafted={**speculation.drafted},
+            accepted={**speculation.accepted},
         )
 
 

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from cachetools import LRUCache
 
@@ -17,6 +18,7 @@ from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine, InferenceSession
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.settings import Settings
+from flash_lsp.study import Study
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,8 @@ class Spent:
     reused_tokens: int = 0
     generated_tokens: int = 0
     decodes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 class ModelDecoder:
@@ -54,6 +58,7 @@ class ModelDecoder:
         self._engine = engine
         self._completer = completer
         self._loop = loop
+        self._study = Study(engine)
         self._lineages: LRUCache[str, _Lineage] = LRUCache(
             engine.plan.caches if engine.plan else self.LINEAGES
         )
@@ -62,6 +67,10 @@ class ModelDecoder:
     def device(self) -> str:
         """The model and what computes it, for people."""
         return f"{self._engine.name} on {self._engine.backend.name}"
+
+    def speculation(self) -> dict[str, Any] | None:
+        """What the controller of speculation knows; None where decoding is plain. See Controller.figures."""
+        return self._engine.speculation.figures() if self._engine.speculation else None
 
     def start(
         self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
@@ -81,7 +90,12 @@ class ModelDecoder:
 
     def forget(self, uri: str) -> None:
         """Drop what the model keeps of a closed document."""
-        self._engine.submit(lambda: self._lineages.pop(uri, None), urgent=False)
+
+        def forget() -> None:
+            self._lineages.pop(uri, None)
+            self._study.forget(uri)
+
+        self._engine.submit(forget, urgent=False)
 
     def close(self) -> None:
         """End the model thread."""
@@ -130,10 +144,14 @@ class ModelDecoder:
         except Exception as error:
             logger.error("the engine failed on %s: %s", job.uri, type(error).__name__)
             del self._lineages[job.uri]
+        else:
+            self._study.place(job.uri, job.place, session, suggestion.tokens)
         self.spent.decodes += 1
         self.spent.computed_tokens += session.computed - computed
         self.spent.reused_tokens += session.reused - reused
         self.spent.generated_tokens += suggestion.tokens
+        self.spent.drafted_tokens += sum(suggestion.drafted.values())
+        self.spent.accepted_tokens += sum(suggestion.accepted.values())
         return suggestion
 
     def _report(self, callback: Callable[..., None], *values: object) -> None:
@@ -174,5 +192,12 @@ def load_model(
 
         remote = connect(settings, progress)
         return ModelDecoder(remote, Completer(remote, template=remote.template, budget=remote.budget), loop)
-    engine = Engine.load(settings.model, device=settings.device, threads=settings.threads, progress=progress)
+    engine = Engine.load(
+        settings.model,
+        draft=None if settings.draft == "none" else settings.draft,
+        speculation=settings.speculation,
+        device=settings.device,
+        threads=settings.threads,
+        progress=progress,
+    )
     return ModelDecoder(engine, Completer(engine), loop)

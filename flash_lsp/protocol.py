@@ -79,6 +79,11 @@ class ReplyRecord(TypedDict):
     reused: int | None
     computed: int | None
     generated: int | None
+    passes: int | None
+    """Passes of the model that generated them."""
+    drafted: dict[str, int] | None
+    """Tokens verified as drafts, by source: "model" or "text"."""
+    accepted: dict[str, int] | None
 
 
 def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
@@ -98,6 +103,9 @@ def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
         reused=decode.reused if decode else None,
         computed=decode.computed if decode else None,
         generated=decode.tokens if decode else None,
+        passes=decode.passes if decode else None,
+        drafted=dict(decode.drafted) if decode else None,
+        accepted=dict(decode.accepted) if decode else None,
     )
 
 

@@ -79,6 +79,14 @@ class Settings:
     model: str = _setting(
         "flash-coder", lambda value: isinstance(value, str) and value != "", "a model's name or its folder"
     )
+    draft: str = _setting(
+        "auto",
+        lambda value: isinstance(value, str) and value != "",
+        '"auto", "none", or the folder of a smaller model with the same tokenizer',
+    )
+    """The model that drafts for the main one; auto: the bundled model's own."""
+    speculation: bool = _flag(True)
+    """Decode speculatively where that is faster; the suggestions are the same."""
     device: str = _choice("auto", "native", "mlx", "reference")
     threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
     remote: str = _text("the address of a completion server, such as https://models.example.com")

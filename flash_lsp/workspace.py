@@ -216,6 +216,7 @@ class FlashServer(LanguageServer):
         result = {**dataclasses.asdict(self.totals), **self._status, "documents": len(self._sessions)}
         if isinstance(self._decoder, ModelDecoder):
             result |= dataclasses.asdict(self._decoder.spent)
+            result["speculation"] = self._decoder.speculation()
         return result
 
     def clear_caches(self) -> None:
@@ -325,4 +326,4 @@ def _model_of(settings: Settings) -> tuple[object, ...]:
         for each in dataclasses.fields(settings)
         if each.name.startswith("remote")
     ]
-    return settings.model, settings.device, settings.threads, *remote
+    return settings.model, settings.draft, settings.speculation, settings.device, settings.threads, *remote
