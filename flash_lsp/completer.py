@@ -289,8 +289,8 @@ class _Run:
             computed=self._session.computed - computed,
             silence=finish if not output.text and finish in _CUT_SHORT else None,
             passes=speculation.passes,
-            drafted={**speculation.drafted},
-            accepted={**speculation.accepted},
+            drafted={str(source): count for source, count in speculation.drafted.items()},
+            accepted={str(source): count for source, count in speculation.accepted.items()},
         )
 
 

@@ -34,6 +34,7 @@ class ScriptedEngine:
     name = "scripted"
     backend = SimpleNamespace(name="script")
     plan = None
+    speculation = None
 
     def __init__(self) -> None:
         self._worker = Worker("scripted")
