@@ -12,7 +12,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from flash_engine import Cancelled, Engine, FlashError
+from flash_engine import Cancelled, Engine, FlashError, Session
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine, InferenceSession
@@ -58,7 +58,7 @@ class ModelDecoder:
         self._engine = engine
         self._completer = completer
         self._loop = loop
-        self._study = Study(engine)
+        self._study = Study(engine) if isinstance(engine, Engine) else None
         self._lineages: LRUCache[str, _Lineage] = LRUCache(
             engine.plan.caches if engine.plan else self.LINEAGES
         )
@@ -70,7 +70,8 @@ class ModelDecoder:
 
     def speculation(self) -> dict[str, Any] | None:
         """What the controller of speculation knows; None where decoding is plain. See Controller.figures."""
-        return self._engine.speculation.figures() if self._engine.speculation else None
+        controller = self._engine.speculation if isinstance(self._engine, Engine) else None
+        return controller.figures() if controller else None
 
     def start(
         self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
@@ -93,7 +94,8 @@ class ModelDecoder:
 
         def forget() -> None:
             self._lineages.pop(uri, None)
-            self._study.forget(uri)
+            if self._study:
+                self._study.forget(uri)
 
         self._engine.submit(forget, urgent=False)
 
@@ -145,7 +147,8 @@ class ModelDecoder:
             logger.error("the engine failed on %s: %s", job.uri, type(error).__name__)
             del self._lineages[job.uri]
         else:
-            self._study.place(job.uri, job.place, session, suggestion.tokens)
+            if self._study and isinstance(session, Session):
+                self._study.place(job.uri, job.place, session, suggestion.tokens)
         self.spent.decodes += 1
         self.spent.computed_tokens += session.computed - computed
         self.spent.reused_tokens += session.reused - reused

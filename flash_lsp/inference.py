@@ -8,6 +8,7 @@ from threading import Event
 from typing import Protocol, TypeVar
 
 from flash_engine import Token
+from flash_engine.speculation import Tally
 from flash_lsp.prompt.encoder import Encoder
 from flash_lsp.prompt.templates import ControlTokens
 
@@ -45,7 +46,13 @@ class InferenceSession(Protocol):
         prefix: bytes = b"",
         deadline: float | None = None,
         cancel: Event | None = None,
+        until: bytes = b"",
     ) -> TokenStream: ...
+
+    @property
+    def speculation(self) -> Tally:
+        """What was drafted and accepted so far."""
+        ...
 
 
 class Computer(Protocol):

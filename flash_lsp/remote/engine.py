@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from httpx2 import AsyncClient, HTTPError
 
+from flash_engine.speculation import Tally
 from flash_engine.worker import Worker
 from flash_lsp.inference import PromptTokenizer
 from flash_lsp.remote.dialects import Dialect
@@ -85,6 +86,11 @@ class RemoteSession:
         self._tokens = list(tokens)
         return len(tokens)
 
+    @property
+    def speculation(self) -> Tally:
+        """Empty: what a server drafts it keeps to itself."""
+        return Tally()
+
     def generate(
         self,
         *,
@@ -93,6 +99,7 @@ class RemoteSession:
         prefix: bytes = b"",
         deadline: float | None = None,
         cancel: Event | None = None,
+        until: bytes = b"",
     ) -> RemoteStream:
         """Ask the server to go on from the prompt. `prefix` is empty: a server cannot be made to spell it."""
         before = self.computed, self.reused
