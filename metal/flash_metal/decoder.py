@@ -75,9 +75,11 @@ class Decoder:
     ) -> None:
         self._kernels, self._tiling, self._heads, self._weights = kernels, tiling, heads, weights
         self._frequency = frequency
-        self._eps = mx.array([eps], dtype=mx.float32)
-        self._scale = mx.array([heads.size**-0.5 * math.log2(math.e)], dtype=mx.float32)
-        self._indices = [mx.array([layer], dtype=mx.int32) for layer in range(len(weights.layers))]
+        self._eps = kernels.resident(mx.array([eps], dtype=mx.float32))
+        self._scale = kernels.resident(mx.array([heads.size**-0.5 * math.log2(math.e)], dtype=mx.float32))
+        layers = range(len(weights.layers))
+        self._indices = [kernels.resident(mx.array([layer], dtype=mx.int32)) for layer in layers]
+        mx.eval(self._eps, self._scale, self._indices)
 
     def new_cache(self, capacity: int) -> mx.array:
         """A cache for `capacity` positions: uint32 [layers, 2, HK, capacity, row], keys and values, int8."""
@@ -92,6 +94,7 @@ class Decoder:
         what lies behind them does not matter.
         """
         weights, dtype = self._weights, self._weights.norm.dtype
+        position = self._kernels.resident(position)
         x = launches.embed(self._kernels, tokens, weights.embedding, dtype)
         rows = []
         for layer, index in zip(weights.layers, self._indices, strict=True):
@@ -103,10 +106,9 @@ class Decoder:
         y = launches.head(self._kernels, self._tiling, x[-logits:], weights.norm, weights.head, self._eps)
         return y, collected
 
-    @staticmethod
-    def place(cache: mx.array, rows: mx.array, position: mx.array) -> mx.array:
-        """The cache with a pass's rows at `position`, int32 [1], in place if the caller keeps no other reference."""
-        return mx.slice_update(cache, rows, position, axes=[3])
+    def place(self, cache: mx.array, rows: mx.array, position: mx.array) -> tuple[mx.array, mx.array]:
+        """The cache with a pass's rows at `position`, and the position of the next pass, int32 [1]: see registry."""
+        return self._kernels.place(cache, rows, position)
 
     def _layer(
         self, x: mx.array, layer: Layer, index: mx.array, cache: mx.array, position: mx.array

@@ -7,7 +7,7 @@ CPU. MLX hashes header and text at every launch, so comments and indentation are
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -71,9 +71,13 @@ SIGNATURES = {
 @cache
 def text(file: str) -> str:
     """kernels/`file` without comments and needless blanks, a line for a line of code."""
-    raw = (files("flash_metal") / "kernels" / file).read_text("ascii")
-    code = re.sub(r" *([,;(){}=]) *", r"\1", re.sub(r"//[^\n]*", "", raw))
-    return "".join(f"{line.strip()}\n" for line in code.splitlines() if line.strip())
+    return code((files("flash_metal") / "kernels" / file).read_text("ascii"))
+
+
+def code(raw: str) -> str:
+    """The lines of a text that the compiler needs."""
+    bare = re.sub(r" *([,;(){}=]) *", r"\1", re.sub(r"//[^\n]*", "", raw))
+    return "".join(f"{line.strip()}\n" for line in bare.splitlines() if line.strip())
 
 
 def header_and_source(name: str) -> tuple[str, str]:
@@ -81,22 +85,35 @@ def header_and_source(name: str) -> tuple[str, str]:
     return "".join(text(f"{part}.metal") for part in SIGNATURES[name].headers), text(f"{name}.metal")
 
 
-def device_factory() -> Factory:
-    """What builds kernels for this machine's GPU. Raises RuntimeError if MLX has none here."""
-    if mx.metal.is_available():
-        return cast(Factory, mx.fast.metal_kernel)
-    if mx.cuda.is_available():
-        from flash_metal import cuda
+Place = Callable[[mx.array, mx.array, mx.array], tuple[mx.array, mx.array]]
+"""(cache, rows [layers, 2, HK, M, row], position [1]) -> the cache with the rows there, and the position behind them.
 
-        return cuda.kernel
-    raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")
+What reads that cache later must take that position, or start when it has been read: on CUDA nothing else tells MLX
+that the one comes after the other.
+"""
+
+
+def place_by_update(cache: mx.array, rows: mx.array, position: mx.array) -> tuple[mx.array, mx.array]:
+    """Place by MLX's own update: in place if the caller keeps no other reference to the cache."""
+    return mx.slice_update(cache, rows, position, axes=[3]), position + rows.shape[3]
 
 
 class Registry:
-    """Builds each kernel once with `factory`."""
+    """Builds each kernel once with `factory`.
 
-    def __init__(self, factory: Factory) -> None:
+    `place` puts a pass's rows into the cache; `resident` is its argument, a scalar [1], where kernels read it fast:
+    MLX keeps arrays of up to eight bytes in the host's memory on CUDA, and every block would wait for the bus.
+    """
+
+    def __init__(
+        self,
+        factory: Factory,
+        place: Place = place_by_update,
+        resident: Callable[[mx.array], mx.array] = lambda scalar: scalar,
+    ) -> None:
         self._factory = factory
+        self.place = place
+        self.resident = resident
         self._built: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -112,3 +129,14 @@ class Registry:
                 source=source,
             )
         return self._built[name]
+
+
+def device_registry() -> Registry:
+    """The kernels of this machine's GPU. Raises RuntimeError if MLX has none here."""
+    if mx.metal.is_available():
+        return Registry(cast(Factory, mx.fast.metal_kernel))
+    if mx.cuda.is_available():
+        from flash_metal.nvidia import kernels
+
+        return Registry(kernels.kernel, kernels.place, kernels.resident)
+    raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

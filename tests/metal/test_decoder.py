@@ -15,7 +15,7 @@ from flash_metal import reference
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Tiling
 from flash_metal.problem import Problem
-from flash_metal.registry import Registry
+from flash_metal.registry import Registry, place_by_update
 from offmac import host
 
 needs_host = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
@@ -57,7 +57,7 @@ def run(made: Decoder, passes: list[int], cache: mx.array) -> tuple[NDArray[np.f
     for count in passes:
         tokens, position = mx.array(TOKENS[start : start + count]), mx.array([start])
         logits, new = made(tokens, cache, position, logits=count)
-        cache = made.place(cache, new, position)
+        cache, _ = made.place(cache, new, position)
         rows.append(np.array(logits))
         start += count
     return np.concatenate(rows), cache[:, :, :, :start]
@@ -151,7 +151,8 @@ def test_rows_are_placed_in_place() -> None:
     mx.eval(cache, rows)
     mx.reset_peak_memory()
     before = mx.get_active_memory()
-    cache = Decoder.place(cache, rows, mx.array([100]))
+    cache, following = place_by_update(cache, rows, mx.array([100]))
     mx.eval(cache, cache[0, 0, 0, 100, 0])
     assert mx.get_peak_memory() - before < cache.nbytes / 2
+    assert following.item() == 108
     assert int(cache.sum()) == rows.size

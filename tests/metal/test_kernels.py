@@ -12,7 +12,7 @@ import pytest
 
 from flash_metal.launches import Heads, Tiling
 from flash_metal.problem import ERRORS, TOLERANCE, Problem
-from flash_metal.registry import SIGNATURES, Registry, device_factory, header_and_source
+from flash_metal.registry import SIGNATURES, Registry, device_registry, header_and_source
 from offmac import host
 
 ON_HOST = os.environ.get("FLASH_METAL_BACKEND", "host") == "host"
@@ -23,7 +23,7 @@ SMALL = Tiling(splits=2, attention_simdgroups=2, simdgroups=4, split=2)
 
 @pytest.fixture(scope="module")
 def kernels() -> Registry:
-    return Registry(host.kernel if ON_HOST else device_factory())
+    return Registry(host.kernel) if ON_HOST else device_registry()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

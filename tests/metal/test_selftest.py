@@ -9,7 +9,7 @@ import pytest
 
 from flash_metal import selftest
 from flash_metal.launches import Tiling
-from flash_metal.registry import Registry, device_factory
+from flash_metal.registry import Registry, device_registry
 from offmac import host
 
 pytestmark = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
@@ -43,4 +43,4 @@ def test_faults() -> None:
 @pytest.mark.skipif(mx.metal.is_available() or mx.cuda.is_available(), reason="MLX has a GPU here")
 def test_no_gpu() -> None:
     with pytest.raises(RuntimeError, match="use the native backend"):
-        device_factory()
+        device_registry()

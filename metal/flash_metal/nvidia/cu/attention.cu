@@ -1,0 +1,179 @@
+// Attention on matrix units, eight queries at a time. Blocks of 32 absolute positions belong to
+// warps in turn, as in the Metal text, so a token's sums have one order whatever the pass.
+// A warp's scores are q (rows g) times 32 keys; their layout is at once the right operand of the
+// product of the values, transposed, with the shares. Integers are exact halves; a row's scale goes into the score, or into
+// the share. Dimensions and keys are taken in the order in which shared memory gives them best.
+constexpr int ROW = D / 4 + 1;
+constexpr int BLOCK = 32 * ROW;
+constexpr int G = H / HK;
+constexpr int STEPS = D / 16;
+constexpr int DIMS = D / 32;
+extern __shared__ uint4 staged[];
+__shared__ float tops[WARPS * 8], totals[WARPS * 8];
+const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
+const int kv = blockIdx.x, split = blockIdx.y, first = blockIdx.z * 8;
+const int queries = tokens * G, start = position[0];
+const int end = start + (min(first + 8, queries) - 1) / G + 1;
+uint* mine = (uint*)staged + warp * 2 * BLOCK;
+const uint* planes[2];
+for (int p = 0; p < 2; p++) planes[p] = cache + (ulong(layer[0] * 2 + p) * HK + kv) * capacity * ROW;
+
+auto copy16 = [](uint* to, const uint* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint)__cvta_generic_to_shared(to)), "l"(from));
+};
+auto copy4 = [](uint* to, const uint* from, int bytes) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"((uint)__cvta_generic_to_shared(to)), "l"(from),
+               "r"(bytes));
+};
+auto fetch = [&](int p, int base) {
+  if (base < end) {
+    uint* to = mine + p * BLOCK;
+    const uint* from = planes[p] + ulong(base) * ROW;
+    if (base + 32 <= start && (ulong(from) & 15) == 0) {
+      for (int e = lane; e < BLOCK / 4; e += 32) {
+        copy16(to + 4 * e, from + 4 * e);
+      }
+    } else {
+      const uint* made = fresh + (p * HK + kv) * tokens * ROW;
+      for (int e = lane; e < BLOCK; e += 32) {
+        const int past = e - (start - base) * ROW;
+        const bool there = past < tokens * ROW;
+        copy4(to + e, past < 0 ? from + e : made + (there ? past : 0), there ? 4 : 0);
+      }
+    }
+  }
+  asm volatile("cp.async.commit_group;");
+};
+// Four int8 of a word, by `order` of prmt, as two exact halves each.
+auto halves = [](uint word, uint order) {
+  uint two;
+  asm("sub.f16x2 %0, %1, %2;" : "=r"(two) : "r"(__byte_perm(word, 0x64646464u, order)), "r"(0x64806480u));
+  return two;
+};
+
+const int stride = NS * WARPS * 32;
+int base = (split * WARPS + warp) * 32;
+fetch(0, base);
+fetch(1, base);
+const int query = first + g;
+const bool real = query < queries;
+const int last = start + query / G;
+uint a[STEPS][2];
+#pragma unroll
+for (int s = 0; s < STEPS; s++) {
+  float v[4] = {};
+  if (real) {
+    const float4 four = *(const float4*)(q + ((query / G) * H + kv * G + query % G) * D + 4 * (t * STEPS + s));
+    v[0] = four.x * scale[0], v[1] = four.y * scale[0], v[2] = four.z * scale[0], v[3] = four.w * scale[0];
+  }
+  a[s][0] = pack<half>(v[0], v[1]);
+  a[s][1] = pack<half>(v[2], v[3]);
+}
+float top = -1e30f, total = 0.0f;
+float sums[DIMS * 2][4] = {};
+for (; base < end; base += stride) {
+  asm volatile("cp.async.wait_group 1;");
+  __syncwarp();
+  float score[4][4] = {};
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    const uint* row = mine + (8 * n + g) * ROW + t * STEPS;
+#pragma unroll
+    for (int s = 0; s < STEPS; s++) {
+      const uint word = row[s] ^ 0x80808080u;
+      mma<half>(score[n], a[s][0], 0, a[s][1], 0, halves(word, 0x4140), halves(word, 0x4342));
+    }
+  }
+  float highest = top;
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    for (int i = 0; i < 2; i++) {
+      const int key = 8 * n + 2 * t + i;
+      const bool visible = base + key <= last;
+      score[n][i] = visible ? score[n][i] * __uint_as_float(mine[key * ROW + D / 4]) : -1e30f;
+      highest = fmaxf(highest, score[n][i]);
+    }
+  }
+  highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 1));
+  highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 2));
+  const float fade = exp2f(top - highest);
+  top = highest;
+  __syncwarp();
+  fetch(0, base + stride);
+  asm volatile("cp.async.wait_group 1;");
+  __syncwarp();
+  const uint* values = mine + BLOCK;
+  float sum = 0.0f;
+  uint share[4];
+#pragma unroll
+  for (int n = 0; n < 4; n++) {
+    float p[2];
+    for (int i = 0; i < 2; i++) {
+      const int key = 8 * n + 2 * t + i;
+      const bool visible = base + key <= last;
+      const float weight = visible ? exp2f(score[n][i] - highest) : 0.0f;
+      sum += weight;
+      p[i] = visible ? weight * __uint_as_float(values[key * ROW + D / 4]) : 0.0f;
+    }
+    share[n] = pack<half>(p[0], p[1]);
+  }
+  sum += __shfl_xor_sync(~0u, sum, 1);
+  sum += __shfl_xor_sync(~0u, sum, 2);
+  total = fmaf(total, fade, sum);
+  const float fades[2] = {__shfl_sync(~0u, fade, 8 * t), __shfl_sync(~0u, fade, 8 * t + 4)};
+#pragma unroll
+  for (int n = 0; n < DIMS * 2; n++) {
+    for (int i = 0; i < 4; i++) sums[n][i] *= fades[i % 2];
+  }
+#pragma unroll
+  for (int k = 0; k < 2; k++) {
+#pragma unroll
+    for (int i = 0; i < DIMS; i++) {
+      const uint* at = values + (16 * k + 2 * t) * ROW + g * DIMS + i;
+      const uint k0 = at[0] ^ 0x80808080u, k1 = at[ROW] ^ 0x80808080u;
+      const uint k8 = at[8 * ROW] ^ 0x80808080u, k9 = at[9 * ROW] ^ 0x80808080u;
+      const uint b[4] = {__byte_perm(k0, k1, 0x5140), __byte_perm(k0, k1, 0x7362), __byte_perm(k8, k9, 0x5140),
+                         __byte_perm(k8, k9, 0x7362)};
+#pragma unroll
+      for (int d = 0; d < 2; d++) {
+        mma<half>(sums[i * 2 + d], halves(b[d], 0x4140), halves(b[d], 0x4342), halves(b[2 + d], 0x4140),
+                  halves(b[2 + d], 0x4342), share[2 * k], share[2 * k + 1]);
+      }
+    }
+  }
+  __syncwarp();
+  fetch(1, base + stride);
+}
+asm volatile("cp.async.wait_all;");
+__syncthreads();
+// Column 2 t + c of tile (i, d) is query 2 t + c; rows g and g + 8 are the dimensions 4 (g DIMS + i) + 2 d, + 1.
+float* joined = (float*)staged;
+for (int i = 0; i < DIMS; i++) {
+  for (int c = 0; c < 2; c++) {
+    *(float4*)(joined + (warp * 8 + 2 * t + c) * D + 4 * (g * DIMS + i)) =
+        make_float4(sums[2 * i][c], sums[2 * i][c + 2], sums[2 * i + 1][c], sums[2 * i + 1][c + 2]);
+  }
+}
+if (t == 0) {
+  tops[warp * 8 + g] = top;
+  totals[warp * 8 + g] = total;
+}
+__syncthreads();
+for (int e = warp * 32 + lane; e < min(8, queries - first) * D; e += WARPS * 32) {
+  const int n = e / D;
+  float highest = tops[n];
+  for (int w = 1; w < WARPS; w++) highest = fmaxf(highest, tops[w * 8 + n]);
+  float sum = 0.0f, all = 0.0f;
+  for (int w = 0; w < WARPS; w++) {
+    const float fade = exp2f(tops[w * 8 + n] - highest);
+    all = fmaf(totals[w * 8 + n], fade, all);
+    sum = fmaf(joined[w * 8 * D + e], fade, sum);
+  }
+  const int one = first + n;
+  const int out = (split * tokens + one / G) * H + kv * G + one % G;
+  y[out * D + e % D] = T(all > 0.0f ? sum / all : 0.0f);
+  if (e % D == 0) {
+    stats[out * 2] = highest;
+    stats[out * 2 + 1] = all;
+  }
+}

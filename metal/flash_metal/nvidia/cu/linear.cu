@@ -1,0 +1,21 @@
+// The down product plus the residual (RESIDUAL), and the vocabulary projection of the normed rows (NORM).
+extern __shared__ uint4 staged[];
+__shared__ float4 scratch[2 * WARPS * 32];
+using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
+const P product = {weight, scales, biases, staged};
+const int g = threadIdx.x / 4, t = threadIdx.x % 4;
+each_tile<P, WARPS>(
+    product, scratch, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    [&] {
+      if constexpr (NORM) {
+        stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, float(eps[0]), tokens);
+      } else {
+        stage_plain<P, T, M, K, WARPS>(staged, x, tokens);
+      }
+    },
+    [&](int tile, const float* sums) {
+      for (int i = 0; i < 4; i++) {
+        const int m = 2 * t + i % 2, n = tile * 16 + g + i / 2 * 8;
+        if (m < tokens) y[m * N + n] = Y(sums[i] + (RESIDUAL ? float(residual[m * N + n]) : 0.0f));
+      }
+    });

@@ -1,0 +1,2 @@
+// A scalar of the host's memory where every block can read it.
+if (threadIdx.x < 4) y[threadIdx.x] = x[0];
