@@ -27,9 +27,11 @@ class Checkpoint:
     ModelConfig says and no more.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, quantize: Quantization | None = None) -> None:
+        """`folder`: a model's folder, a GGUF file, or a LoRA adapter's folder. `quantize`: what 16- and 32-bit matrices
+        become as they are read (None: they stay as they are)."""
         self.folder = folder
-        self._source = open_source(folder)
+        self._source = open_source(folder, quantize)
         self._architecture = architectures.of(self._source.fields)
         self.config = self._architecture.config(self._source.fields)
         self._folding = self._architecture.folding(self._source.fields)
@@ -37,6 +39,7 @@ class Checkpoint:
             self._source.check_matrix(self._stored(name), shape)
         for name, size in vector_shapes(self.config).items():
             self._source.check_vector(self._stored(name), size)
+        self._source.check_complete({self._stored(name) for name in matrix_shapes(self.config)})
 
     def has(self, name: str) -> bool:
         """Whether there is a matrix (`model.layers.0.mlp.up_proj`) or vector (`model.norm.weight`) of that name."""

@@ -111,12 +111,13 @@ class Fields:
     def text(self, name: str, default: str | None = None) -> str:
         return str(self._get(name, default))
 
+    def empty(self, name: str) -> None:
+        """Require that the section is not there, or has nothing in it."""
+        if self._raw.get(name):
+            raise self.error(name, f"is {self._raw[name]!r}, which is not supported: leave it empty")
+
     def has(self, name: str) -> bool:
         return self._raw.get(name) is not None
-
-    def off(self, name: str) -> bool:
-        """Whether the field is there and false."""
-        return self._raw.get(name) is False
 
     def _get(self, name: str, default: Any) -> Any:
         value = self._raw.get(name)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flash_engine.byte_level import ByteLevel
 from flash_engine.constraint import SortedVocabulary
 from flash_engine.errors import ModelError
-from flash_engine.formats import gguf_file
+from flash_engine.formats import base_folder, gguf_file
 from flash_engine.formats.gguf_tokenizer import tokenizer_json
 from flash_engine.sentencepiece import SentencePiece
 
@@ -79,6 +79,8 @@ class Tokenizer:
 
         Raises ModelError that names the file.
         """
+        if not (folder / "tokenizer.json").exists():
+            folder = base_folder(folder) or folder
         gguf = gguf_file(folder)
         path = folder / "tokenizer.json" if gguf is None else gguf
         try:

@@ -89,6 +89,9 @@ class GgufSource:
                 f"{self._file.path}: tensor {self._key(name)[0]} is {tensor.type.name}, not F32, F16 or BF16: {AGAIN}"
             )
 
+    def check_complete(self, names: set[str]) -> None:
+        """Nothing to check: tensors that are not asked for (a tied head, rotary tables) do no harm."""
+
     def quantization(self, name: str) -> Quantization | None:
         return quantization_of(self._tensor(f"{name}.weight")[0].type.name)
 
@@ -125,6 +128,11 @@ class GgufSource:
     def _tensor(self, name: str) -> tuple[GgufTensor, int | None]:
         key, expert = self._key(name)
         tensor = self._file.tensors.get(key)
+        if tensor is None and key.endswith("attn_kv_b.weight"):
+            raise ModelError(
+                f"{self._file.path} has no tensor {key}: files with attn_k_b and attn_v_b in its place are not "
+                "supported, give the model as safetensors"
+            )
         if tensor is None:
             raise ModelError(f"{self._file.path} has no tensor {key}: {AGAIN}")
         return tensor, expert

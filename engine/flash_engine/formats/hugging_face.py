@@ -65,6 +65,9 @@ class HuggingFaceFolder:
         module, _, part = name.rpartition(".")
         self._check(module, part, shape, _FLOATS)
 
+    def check_complete(self, names: set[str]) -> None:
+        """Nothing to check: tensors that are not asked for (a tied head, rotary tables) do no harm."""
+
     def quantization(self, name: str) -> Quantization | None:
         key, _ = self._key(name)
         module = key.removesuffix(".weight")

@@ -32,6 +32,10 @@ class Source(Protocol):
 
     def check_vector(self, name: str, shape: tuple[int]) -> None: ...
 
+    def check_complete(self, names: set[str]) -> None:
+        """Make sure that the model with these matrices, and no others, is the one that was stored."""
+        ...
+
     def quantization(self, name: str) -> Quantization | None:
         """How the matrix will be given; None: not quantized. Reads no data."""
         ...
