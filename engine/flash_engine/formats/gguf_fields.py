@@ -66,15 +66,15 @@ def config_fields(file: GgufFile) -> dict[str, Any]:
         name.removeprefix(prefix): value for name, value in file.metadata.items() if name.startswith(prefix)
     }
     fields = {_NAMES[name]: value for name, value in own.items() if name in _NAMES}
-    biases = {part: f"blk.0.{part}.bias" in file.tensors for part in ("attn_q", "ffn_up")}
+    attention_bias = any(f"blk.0.{part}.bias" in file.tensors for part in ("attn_q", "attn_kv_a_mqa"))
     embedding = file.tensors.get("token_embd.weight")
     fields |= {
         "model_type": model_type,
         "vocab_size": embedding.shape[0] if embedding else None,
         "tie_word_embeddings": "output.weight" not in file.tensors,
-        "attention_bias": biases["attn_q"],
-        "mlp_bias": biases["ffn_up"],
-        "use_bias": biases["attn_q"],
+        "attention_bias": attention_bias,
+        "mlp_bias": "blk.0.ffn_up.bias" in file.tensors,
+        "use_bias": attention_bias,
         "rope_scaling": _rope_scaling(file, own),
         "eos_token_id": _end_tokens(file),
     }
