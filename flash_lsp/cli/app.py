@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flash_lsp.cli import bench, complete, demo, doctor, serve
+from flash_lsp.cli import bench, complete, demo, doctor, selftest, serve
 
 app = typer.Typer(
     help="Offline code completion: a language server with an in-process int4 engine.",
@@ -21,6 +21,7 @@ app.command()(complete.complete)
 app.command()(demo.demo)
 app.add_typer(bench.app, name="bench")
 app.command()(doctor.doctor)
+app.command()(selftest.selftest)
 
 
 def _print_version(wanted: bool) -> None:

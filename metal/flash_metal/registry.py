@@ -110,10 +110,17 @@ class Registry:
         factory: Factory,
         place: Place = place_by_update,
         resident: Callable[[mx.array], mx.array] = lambda scalar: scalar,
+        *,
+        in_order: bool = False,
+        on_device: bool = False,
     ) -> None:
         self._factory = factory
         self.place = place
         self.resident = resident
+        self.in_order = in_order
+        """Whether rows may be placed before their pass has run: else MLX would copy the cache."""
+        self.on_device = on_device
+        """Whether the launches are MLX operations, which mx.compile can keep."""
         self._built: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -134,9 +141,9 @@ class Registry:
 def device_registry() -> Registry:
     """The kernels of this machine's GPU. Raises RuntimeError if MLX has none here."""
     if mx.metal.is_available():
-        return Registry(cast(Factory, mx.fast.metal_kernel))
+        return Registry(cast(Factory, mx.fast.metal_kernel), on_device=True)
     if mx.cuda.is_available():
         from flash_metal.nvidia import kernels
 
-        return Registry(kernels.kernel, kernels.place, kernels.resident)
+        return Registry(kernels.kernel, kernels.place, kernels.resident, in_order=True, on_device=True)
     raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

@@ -32,9 +32,7 @@ def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | N
     """The backend for `device` with the weights of `checkpoint`. Raises DeviceError, ModelError (bad weights)."""
     match resolve(device):
         case "mlx":
-            from flash_engine.backends.mlx import MlxBackend
-
-            return MlxBackend.load(checkpoint, capacity=capacity, threads=threads)
+            return _mlx(checkpoint, capacity)
         case "native":
             from flash_engine.backends.native import NativeBackend
 
@@ -43,6 +41,21 @@ def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | N
             from flash_engine.backends.reference import ReferenceBackend
 
             return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
+
+
+def _mlx(checkpoint: Checkpoint, capacity: int) -> Backend:
+    """Fused launches where the GPU passed their self-test and they can compute the model; else plain operations,
+    whose name then says why."""
+    from flash_engine.backends.mlx import MlxBackend
+
+    if not _has_gpu():
+        return MlxBackend.load(checkpoint, capacity=capacity)
+    from flash_engine.backends import fused
+
+    reason = fused.obstacle(checkpoint) or fused.fault()
+    if reason:
+        return MlxBackend.load(checkpoint, capacity=capacity, note=f"not fused: {reason}")
+    return fused.FusedBackend.load(checkpoint, capacity=capacity)
 
 
 def _has_mlx() -> bool:

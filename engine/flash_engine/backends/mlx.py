@@ -112,7 +112,9 @@ class MlxBackend:
         capacity: int,
         matrices: dict[str, _Dense | _Quantized],
         vectors: dict[str, mx.array],
+        note: str = "",
     ) -> None:
+        self._note = note
         self.config = config
         self.capacity = capacity
         self._matrices = matrices
@@ -122,19 +124,23 @@ class MlxBackend:
         self._periods = mx.array((1 / config.rope.frequencies(dim)).astype(np.float32))
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Self:
-        """Weights stay in their bits; all floating-point values take the activations' type."""
+    def load(
+        cls, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None, note: str = ""
+    ) -> Self:
+        """Weights stay in their bits; all floating-point values take the activations' type. `note` joins the name."""
         config = checkpoint.config
         dtype = mx.float16 if mx.default_device().type == mx.DeviceType.gpu else mx.float32
         vectors = {name: mx.array(checkpoint.vector(name)).astype(dtype) for name in vector_shapes(config)}
         matrices = {}
         for name in matrix_shapes(config):
             matrices[name] = _on_device(checkpoint.matrix(name), dtype)
-        return cls(config, capacity, matrices, vectors)
+        return cls(config, capacity, matrices, vectors, note)
 
     @property
     def name(self) -> str:
-        return f"mlx {version('mlx')} ({mx.default_device().type.name})"
+        return (
+            f"mlx {version('mlx')} ({'; '.join(filter(None, (mx.default_device().type.name, self._note)))})"
+        )
 
     def new_cache(self) -> MlxCache:
         return MlxCache(self.config, _round_up(self.capacity, _BLOCK))

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import mlx.core as mx
 
+from flash_metal.places import cache_folder
+
 _EMPTY_HASH_SEED, _MULTIPLIER, _WORD = 0xC70F6907, 0xC6A4A7935BD1E995, (1 << 64) - 1
 _OPTIONS = (b"--std=c++17", b"--fmad=false")
 """Products are contracted into sums where the text says so, and so in every variant alike."""
@@ -34,8 +36,7 @@ def compiled_kernels() -> Path:
     Call it before MLX's first kernel: MLX reads the variable once.
     """
     if "MLX_PTX_CACHE_DIR" not in os.environ:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        os.environ["MLX_PTX_CACHE_DIR"] = str(base / "flash-lsp" / "cuda" / version("mlx"))
+        os.environ["MLX_PTX_CACHE_DIR"] = str(cache_folder() / "cuda" / version("mlx"))
     folder = Path(os.environ["MLX_PTX_CACHE_DIR"])
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -1,0 +1,116 @@
+"""The fused backend on the CPU: right, the same bits for any history, and honest about what it cannot do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flash_engine import Checkpoint
+from flash_engine.backends import fused
+from flash_engine.backends.fused import FusedBackend
+from flash_engine.backends.reference import ReferenceBackend
+from flash_engine.errors import CapacityError, DeviceError
+from flash_metal.launches import Tiling
+from flash_metal.registry import Registry
+from offmac import host
+from tests.engine.tiny import Shape, write_checkpoint
+
+needs_host = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
+SHAPE = Shape(hidden=128, ffn=256, layers=2, heads=3, kv_heads=1, head_dim=64, group=64, vocab=320)
+TILING = Tiling(splits=2, attention_simdgroups=2, simdgroups=4, split=2)
+TOKENS = [5, 17, 100, 3, 3, 250, 81, 0, 9, 255, 40, 7]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return Checkpoint(write_checkpoint(tmp_path_factory.mktemp("tiny"), SHAPE))
+
+
+@pytest.fixture(scope="module")
+def backend(checkpoint: Checkpoint) -> FusedBackend:
+    kernels = Registry(partial(host.kernel, orders=1))
+    return FusedBackend.load(checkpoint, capacity=50, kernels=kernels, tiling=TILING)
+
+
+@needs_host
+def test_against_float64(checkpoint: Checkpoint, backend: FusedBackend) -> None:
+    reference = ReferenceBackend.load(checkpoint, capacity=50)
+    got = backend.forward(TOKENS, backend.new_cache(), logits=len(TOKENS))
+    want = reference.forward(TOKENS, reference.new_cache(), logits=len(TOKENS))
+    assert np.abs(got - want).max() < 0.02 * np.abs(want).max()
+    np.testing.assert_array_equal(got.argmax(-1), want.argmax(-1))
+
+
+@needs_host
+def test_any_history_gives_the_same_bits(backend: FusedBackend) -> None:
+    want = backend.forward(TOKENS, backend.new_cache(), logits=3).tobytes()
+    cache = backend.new_cache()
+    assert backend.forward(TOKENS[:2], cache, logits=0).shape == (0, SHAPE.vocab)
+    backend.forward([1, 2, 3], cache, logits=1)
+    twin = cache.fork()
+    cache.trim(2)
+    assert backend.forward(TOKENS[2:], cache, logits=3).tobytes() == want
+    twin.trim(0)
+    backend.forward(TOKENS[:9], twin, logits=9)
+    assert backend.forward(TOKENS[9:], twin, logits=3).tobytes() == want
+    assert cache.length == twin.length == len(TOKENS)
+
+
+@needs_host
+def test_limits(backend: FusedBackend) -> None:
+    cache = backend.new_cache()
+    with pytest.raises(CapacityError, match="51 tokens after 0 exceed the context of 50"):
+        backend.forward([1] * 51, cache, logits=0)
+    with pytest.raises(ValueError, match="cannot trim to 1 positions"):
+        cache.trim(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"activation": "gelu"}, "activation = gelu"),
+        ({"sliding_windows": (None, 128)}, "sliding_windows"),
+        ({"vocab_size": 333}, "vocab_size = 333"),
+        ({"head_dim": 80}, "head_dim = 80"),
+    ],
+)
+def test_obstacles(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, changes: Any, reason: str
+) -> None:
+    assert fused.obstacle(checkpoint) == ""
+    monkeypatch.setattr(checkpoint, "config", replace(checkpoint.config, **changes))
+    assert reason in fused.obstacle(checkpoint)
+    with pytest.raises(DeviceError, match="no fused launches for"):
+        FusedBackend.load(checkpoint, capacity=50)
+
+
+def test_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlx.core as mx
+
+    from flash_metal import verdict
+    from flash_metal.selftest import Result
+
+    runs: list[int] = []
+
+    def run(*_: Any) -> list[Result]:
+        runs.append(1)
+        return [Result("qkv", float("inf"), 1e-3, "does not compile"), Result("down", 1e-4, 1e-3, "")]
+
+    given: Callable[[Any], dict[str, Any]] = lambda device: {"device_name": "made-up GPU"}  # noqa: E731
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(verdict.selftest, "run", run)
+    monkeypatch.setattr(verdict, "device_registry", lambda: None)
+    monkeypatch.setattr(mx, "device_info", given)
+    for _ in range(2):
+        assert verdict.faults(mx.float16) == {"qkv": "does not compile"}
+    assert fused.fault() == "qkv: does not compile"
+    assert len(runs) == 1
+    verdict._file(mx.float16).write_text("{damaged")
+    assert verdict.faults(mx.float16)
+    assert len(runs) == 2
