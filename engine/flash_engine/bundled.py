@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from flash_engine import manifest
+from flash_engine import library, manifest, provenance
 from flash_engine.errors import ModelError
 
 MAIN = "flash-coder"
@@ -23,15 +23,20 @@ def names() -> list[str]:
 
 
 def locate(model: str | Path) -> Path:
-    """The folder or GGUF file of `model`, a bundled name or a path; the files of a bundled model are verified.
+    """The folder or GGUF file of `model`: a bundled name, the name of one of the user's models (library.py), or a path.
+    The files of bundled, pulled and converted models are verified.
 
-    Raises ModelError that lists the bundled names if there is no such model.
+    Raises ModelError that lists the names if there is no such model.
     """
-    folder = root() / model if str(model) in names() else Path(model).expanduser()
+    own = None if str(model) in names() else library.find(str(model))
+    folder = own or (root() / model if str(model) in names() else Path(model).expanduser())
     if not folder.is_dir() and not (folder.is_file() and folder.suffix == ".gguf"):
         raise ModelError(
             f"no model {str(model)!r}: give a folder, a .gguf file, or one of the bundled {', '.join(names())}"
+            + (f", or of your own {', '.join(library.names())}" if library.names() else "")
         )
+    if own is None and folder.is_dir():
+        provenance.verify(folder)
     if folder.resolve().parent == root().resolve():
         manifest.verify(folder)
     return folder
