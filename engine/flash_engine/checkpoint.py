@@ -70,6 +70,18 @@ class Checkpoint:
             matrix = matrix.scaled(self._folding.residual)
         return matrix
 
+    def stored_name(self, name: str) -> str:
+        """What the files call the tensor `name`."""
+        return self._stored(name)
+
+    def stored_matrix(self, name: str) -> Matrix:
+        """The matrix `name` as the files have it: without the architecture's constants, in their order of rows."""
+        return self._source.matrix(self._stored(name))
+
+    def stored_vector(self, name: str) -> NDArray[Any]:
+        """The one-dimensional tensor `name` as the files have it."""
+        return self._source.vector(self._stored(name))
+
     def _stored(self, name: str) -> str:
         return self._architecture.stored_name(name)
 

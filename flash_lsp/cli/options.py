@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str, typer.Option(help="A bundled model's name, or a folder that holds a model.")]
+Model = Annotated[str, typer.Option(help="A bundled model's name, the name of one of yours, or a folder.")]
 Device = Annotated[str, typer.Option(help="auto, native (CPU), mlx or reference.")]
 Threads = Annotated[
     int | None,

@@ -147,8 +147,8 @@ def _endpoint() -> str | None:
 
 def _asked(repository: str, ask: Callable[[], Any]) -> Any:
     """The hub's answer, or its refusal in the user's terms."""
-    from huggingface_hub import errors
     from httpx2 import HTTPError
+    from huggingface_hub import errors
 
     try:
         return ask()

@@ -15,6 +15,7 @@ import httpx2
 import pytest
 
 from flash_engine import Engine, bundled
+from flash_lsp.cli import main
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.remote.connect import Unheld, connect
@@ -22,7 +23,6 @@ from flash_lsp.settings import Settings
 
 CACHE = Path(os.environ.get("FLASH_CACHE", Path(__file__).parents[2] / ".cache"))
 SERVER = CACHE / "llama-server" / "llama-server"
-MODEL = CACHE / "flash-coder-q4_1.gguf"
 PREFIXES = (
     "def add(first, second):\n    return ",
     "def add(first, second):\n    return first",
@@ -31,17 +31,21 @@ PREFIXES = (
 SUFFIX = "\n\nprint(add(1, 2))\n"
 
 pytestmark = pytest.mark.skipif(
-    not (SERVER.exists() and MODEL.exists()),
-    reason="llama-server or the GGUF is not in .cache: tests/remote/install_llama_server.sh .cache",
+    not SERVER.exists(),
+    reason="no llama-server in .cache: tests/remote/install_llama_server.sh .cache",
 )
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    model = tmp_path_factory.mktemp("gguf") / "flash-coder.gguf"
+    with pytest.raises(SystemExit) as exit:
+        main(["models", "convert", "flash-coder", "--to", "gguf", "--out", str(model)])
+    assert not exit.value.code
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [SERVER, "--model", MODEL, "--port", str(port), "--threads", "1", "-c", "4096", "-np", "1"]
+    command = [SERVER, "--model", model, "--port", str(port), "--threads", "1", "-c", "4096", "-np", "1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             url = f"http://127.0.0.1:{port}"

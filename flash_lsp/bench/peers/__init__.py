@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flash_engine import gguf_export
 from flash_lsp.bench.machine import machine
 
 HERE = Path(__file__).parent
@@ -58,12 +59,11 @@ def prepare(cache: Path, folder: Path, say: Callable[[str], None]) -> tuple[Path
         venv.create(cache / "llama-venv", with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet"]
         subprocess.run([*pip, "--no-binary", "llama-cpp-python", PEER], check=True)
-        subprocess.run([*pip, "gguf", "safetensors"], check=True)
     files = {"Q4_1": cache / f"{folder.name}-q4_1.gguf", "Q4_0": cache / f"{folder.name}-q4_0.gguf"}
     if not files["Q4_1"].exists():
         say("writing the bundled checkpoint as GGUF ...")
         partial = files["Q4_1"].with_suffix(".part")
-        subprocess.run([python, HERE / "to_gguf.py", folder, partial], check=True)
+        gguf_export.export(folder, partial, progress=lambda layer, share: None)
         partial.rename(files["Q4_1"])
     if not files["Q4_0"].exists():
         with worker([python, HERE / "llama_worker.py"]) as ask:
@@ -76,7 +76,7 @@ def prepare(cache: Path, folder: Path, say: Callable[[str], None]) -> tuple[Path
 def is_ready(python: Path) -> bool:
     if not python.exists():
         return False
-    return subprocess.run([python, "-c", "import llama_cpp, gguf"], capture_output=True).returncode == 0
+    return subprocess.run([python, "-c", "import llama_cpp, numpy"], capture_output=True).returncode == 0
 
 
 @contextmanager

@@ -14,8 +14,8 @@ from flash_lsp.cli.options import JsonOutput
 def list_models(as_json: JsonOutput = False) -> None:
     """Bundled models, your own, and some worth pulling, with what they take and how fast they could be here.
 
-    The memory is the plan's, for 4 bit and the context it finds room for. The speed is an estimate: the memory bandwidth
-    measured here by the bytes of weights that each token reads, which no engine exceeds.
+    The memory is the plan's, for 4 bit and the context it finds room for. The speed is an estimate: the memory
+    bandwidth measured here by the bytes of weights that each token reads, which no engine exceeds.
     """
     rows = [*_present(), *_worth_pulling()]
     if as_json:
@@ -26,7 +26,7 @@ def list_models(as_json: JsonOutput = False) -> None:
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("model", "", "disk", "memory", "decode at most", "licence", "note"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading != "note")
     for row in rows:
         speed = row["tokens_per_s"]
         table.add_row(

@@ -32,9 +32,7 @@ def verify(name: Name) -> None:
     )
 
 
-def remove(
-    name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False
-) -> None:
+def remove(name: Name, yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Delete one of your models."""
     from flash_engine import library
 
