@@ -60,7 +60,7 @@ def doctor(
 
 def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     """Look at one thing after the other; what cannot be looked at after a failure is left out."""
-    from flash_engine import Checkpoint, Engine, FlashError, backends, bundled
+    from flash_engine import Checkpoint, Engine, FlashError, backends, bundled, provenance
 
     yield _processor()
     try:
@@ -69,14 +69,19 @@ def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     except FlashError as error:
         yield Check("model", False, model, str(error))
         return
-    verified = (
-        "files as shipped (SHA-256)" if folder.parent == bundled.root() else "your own folder, no manifest"
-    )
+    if folder.parent == bundled.root():
+        verified = "files as shipped (SHA-256)"
+    elif folder.is_dir() and provenance.read(folder):
+        verified = "files as pulled or converted (SHA-256)"
+    else:
+        verified = "your own, no manifest"
     yield Check(
         "model", True, f"{folder.name}: {config.num_layers} layers of {config.hidden_size}, {verified}"
     )
     try:
-        yield _memory(Checkpoint(folder), backends.resolve(device))
+        draft = bundled.draft_for(folder)
+        models = [Checkpoint(each) for each in (folder, draft and bundled.locate(draft)) if each]
+        yield _memory(models, backends.resolve(device))
     except FlashError as error:
         yield Check("engine", False, f"device {device}", str(error))
         return
@@ -108,13 +113,14 @@ def _processor() -> Check:
     )
 
 
-def _memory(checkpoint: Checkpoint, device: str) -> Check:
-    """The plan that loading follows."""
+def _memory(models: list[Checkpoint], device: str) -> Check:
+    """The plan that loading follows, for the model and its draft, if it has one."""
     from flash_engine import CapacityError, memory
     from flash_engine.devices import working_set
 
     try:
-        plan = memory.plan(memory.measure(checkpoint, device), working_set=working_set(device))
+        footprints = [memory.measure(each, device) for each in models]
+        plan = memory.plan(*footprints, working_set=working_set(device))
     except CapacityError as error:
         problem, _, remedy = str(error).partition(": ")
         return Check("memory", False, problem, f"{remedy}; or close other programs")

@@ -175,6 +175,6 @@ def test_doctor_finds_everything_in_order_or_a_remedy(flash_lsp: Run) -> None:
 def test_doctor_names_a_remedy(flash_lsp: Run, damaged: Path) -> None:
     outcome = flash_lsp("doctor", "--model", damaged)
     assert outcome.code == 1
-    assert "remedy  engine" in outcome.out
+    assert "remedy  model" in outcome.out
     assert "model.safetensors" in outcome.out
     assert "ok      processor" in outcome.out
