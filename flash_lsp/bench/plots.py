@@ -57,6 +57,15 @@ def gate(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path)
     figure.savefig(path, dpi=100)
 
 
+def gate_curve(figures: Mapping[str, Any]) -> list[tuple[float, float, float]]:
+    """The points of `gate` from the figures of the quality bench; "no gate" is left out."""
+    return [
+        (row["min_logprob"], row["shown"] / figures["cases"], row["exact"] / row["shown"])
+        for row in figures["gate"]
+        if row["min_logprob"] is not None and row["shown"]
+    ]
+
+
 def _pyplot() -> Any:
     try:
         import matplotlib

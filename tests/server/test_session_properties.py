@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,3 +109,110 @@ def act(editor: Editor, action: str, value: object) -> None:
         running[-1].say(CODE[: int(str(value))])
     elif action == "end" and running:
         running[-1].end(CODE[: int(str(value))])
+
+
+BLOCK = "alpha(beta, [1])\n    gamma = 'delta'\n    return gamma"
+PAIRS = {"(": ")", "[": "]", "'": "'"}
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    crlf=st.booleans(),
+    closing=st.booleans(),
+    moves=st.lists(
+        st.one_of(
+            st.tuples(st.just("type"), st.integers(1, 6)),
+            st.tuples(st.just("accept"), st.sampled_from(["word", "line", "all"])),
+            st.tuples(st.just("undo"), st.integers(1, 3)),
+            st.tuples(st.just("other"), st.sampled_from("xq ")),
+            st.tuples(st.just("wait"), st.sampled_from([0.06, 0.3])),
+        ),
+        max_size=25,
+    ),
+)
+def test_a_shown_block_stays_while_it_is_typed_accepted_and_undone(
+    crlf: bool, closing: bool, moves: list[tuple[str, object]]
+) -> None:
+    """Through line ends, brackets that the editor closes, partial accepts and undo, and away from it and back."""
+    newline = "\r\n" if crlf else "\n"
+    editor = Editor(f"def f():{newline}    {newline}x = 1", 12 + len(newline))
+    editor.ask()
+    editor.decoder.last.end(BLOCK, "block")
+    start, typed, astray = editor.cursor, "", 0
+    history: list[tuple[str, int]] = []
+
+    def replace(rest: str) -> None:
+        """Make the lines below `def` read as typed, with what the editor has closed."""
+        nonlocal typed
+        typed = rest
+        open_ones = [PAIRS[c] for c in _left_open(typed)] if closing else []
+        text = typed.replace("\n", newline)
+        closed = "".join(reversed(open_ones))
+        tail = f"{newline}x = 1"
+        body = editor.document.text[start : len(editor.document.text) - len(tail)]
+        kept = 0
+        while kept < min(len(body), len(text)) and body[kept] == text[kept]:
+            kept += 1
+        editor.edit(start + kept, len(body) - kept, text[kept:] + closed)
+        editor.cursor = start + len(text)
+
+    for action, value in moves:
+        before = typed
+        if action == "wait":
+            editor.clock.advance(float(str(value)))
+        elif action == "undo" and history:
+            for _ in range(min(int(str(value)), len(history))):
+                before, astray = history.pop()
+            replace(before)
+        elif action == "other":
+            history.append((typed, astray))
+            astray += 1
+            replace(typed + str(value))
+        elif action in ("type", "accept") and not astray:
+            rest = BLOCK[len(typed) :]
+            size = int(str(value)) if action == "type" else len(_part(rest, str(value)))
+            history.append((typed, astray))
+            replace(typed + rest[:size])
+        asked = editor.ask()
+        if astray:
+            if not asked.replies:
+                editor.decoder.last.end("", "stop")
+            continue
+        rest = BLOCK[len(typed) :]
+        if not rest:
+            continue
+        wanted = _until_closed(rest) if closing and _left_open(typed) else rest
+        assert asked.replies, f"{rest!r} is known"
+        assert asked.reply.text == wanted
+        assert asked.reply.version == editor.document.version
+
+
+def _left_open(text: str) -> list[str]:
+    opened: list[str] = []
+    for character in text:
+        if opened and character == PAIRS[opened[-1]]:
+            opened.pop()
+        elif character in PAIRS:
+            opened.append(character)
+    return opened
+
+
+def _until_closed(rest: str) -> str:
+    depth = 0
+    for offset, character in enumerate(rest):
+        if character in "([":
+            depth += 1
+        elif character in ")]'":
+            if not depth:
+                return rest[:offset]
+            depth -= 1
+    return rest
+
+
+def _part(rest: str, size: str) -> str:
+    """The next word of a text, its next line, or all of it."""
+    if size == "all":
+        return rest
+    pattern = r"\s*(?:\w+|[^\w\s]+)?" if size == "word" else r"\n*[^\n]*"
+    found = re.match(pattern, rest)
+    return found[0] if found else ""

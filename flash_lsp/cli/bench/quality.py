@@ -22,6 +22,10 @@ def quality(
     device: Device = "auto",
     threads: Threads = None,
     json_file: JsonFile = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(help="Draw precision against coverage of the confidence gate.", show_default=False),
+    ] = None,
 ) -> None:
     """Cut cases from real sources and count the exact rests of the line, by form of the prompt."""
     if folder is not None and not folder.is_dir():
@@ -50,3 +54,7 @@ def quality(
     Console().print(table)
     if json_file:
         write_json(figures, json_file)
+    if png:
+        from flash_lsp.bench import plots
+
+        plots.gate({sources.name: plots.gate_curve(figures)}, png)
