@@ -42,7 +42,7 @@ def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
     Half of the cuts are at the start of a word or sign, half inside a word where the line has one. The same
     files and seed give the same cases.
     """
-    texts = dict(_sources(folder))
+    texts = dict(source_files(folder))
     places = [
         (path, match.start(), match.end())
         for path, text in texts.items()
@@ -74,7 +74,7 @@ def with_tail_right(case: Case) -> Case | None:
     return replace(case, gold=gold, rest=case.gold[len(gold) :])
 
 
-def _sources(folder: Path) -> Iterator[tuple[str, str]]:
+def source_files(folder: Path) -> Iterator[tuple[str, str]]:
     """(path below `folder`, text) of each source file, in the order of the paths."""
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)

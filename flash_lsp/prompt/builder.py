@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flash_lsp.prompt.encoder import Encoder
 from flash_lsp.prompt.templates import FimTemplate, Order, Piece, Slot
@@ -14,6 +15,13 @@ _SUFFIX_SHARE = 4
 
 _CHARS_PER_TOKEN = 2.5
 """Fewer than code has on average, so that a new window has room to grow before it must move."""
+
+
+class ContextBlock(NamedTuple):
+    """Text of another file, as the model reads it before the file that is completed."""
+
+    path: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +42,29 @@ def build(
     budget: int,
     state: PromptState | None = None,
     repository: str | None = None,
+    context: Sequence[ContextBlock] = (),
 ) -> Prompt:
     """The prompt for the place between `prefix` and `suffix`, the whole texts of the file before and
     after it.
 
-    path: of the file, as the model shall see it. budget: most tokens of the prompt (a header and a
-    suffix that take more are kept whole). state: of the document, so that the prompt only grows at its
+    path: of the file, as the model shall see it. budget: most tokens of the prompt besides the context (a header and
+    a suffix that take more are kept whole). context: of other files, the most stable first. state: of the document, so that the prompt only grows at its
     end from keystroke to keystroke; None: prefix and suffix enter as they are, whole if they fit.
     """
+    own = budget
+    budget += len(context_tokens(template, encoder, context))
     if state is None:
         state = PromptState()
         window = _window(template, state, prefix, suffix)
-        prompt = assemble(template, encoder, path, window, repository=repository)
+        prompt = assemble(template, encoder, path, window, repository=repository, context=context)
         if len(prompt.tokens) <= budget:
             return prompt
-    room = budget // _SUFFIX_SHARE
+    room = own // _SUFFIX_SHARE
     frozen = state.freeze(suffix, int(room * _CHARS_PER_TOKEN))
-    text = state.enter(prefix, suffix, int((budget - room) * _CHARS_PER_TOKEN))
+    text = state.enter(prefix, suffix, int((own - room) * _CHARS_PER_TOKEN))
     while True:
         window = _window(template, state, text, frozen)
-        prompt = assemble(template, encoder, path, window, repository=repository)
+        prompt = assemble(template, encoder, path, window, repository=repository, context=context)
         if len(prompt.tokens) <= budget or not text:
             return prompt
         text = state.narrow(prefix)
@@ -67,7 +78,13 @@ def _window(template: FimTemplate, state: PromptState, prefix: str, suffix: str)
 
 
 def assemble(
-    template: FimTemplate, encoder: Encoder, path: str, window: Window, *, repository: str | None = None
+    template: FimTemplate,
+    encoder: Encoder,
+    path: str,
+    window: Window,
+    *,
+    repository: str | None = None,
+    context: Sequence[ContextBlock] = (),
 ) -> Prompt:
     """The prompt of `window` in the form of `template`, its last pre-token held back."""
     before, typed = window.prefix, window.typed or ""
@@ -79,8 +96,23 @@ def assemble(
     pieces = [*template.start]
     if repository is not None:
         pieces += template.repository
-    pieces += [*template.file, *template.infill, typed]
+    pieces += [*_context_pieces(template, context), *template.file, *template.infill, typed]
     return Prompt(_tokens(pieces, texts, encoder), held)
+
+
+def context_tokens(template: FimTemplate, encoder: Encoder, context: Sequence[ContextBlock]) -> list[int]:
+    """The tokens of the context alone; none for a model that knows no headers of files."""
+    return _tokens(_context_pieces(template, context), {}, encoder)
+
+
+def _context_pieces(template: FimTemplate, context: Sequence[ContextBlock]) -> list[Piece]:
+    if not template.file:
+        return []
+    pieces: list[Piece] = []
+    for block in context:
+        pieces += [block.path if piece is Slot.PATH else piece for piece in template.file]
+        pieces.append(block.text)
+    return pieces
 
 
 def _tokens(pieces: Iterable[Piece], texts: Mapping[Slot, str], encoder: Encoder) -> list[int]:
