@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ _CALL = re.compile(r"(?<=[\w)\]]\.)(?P<name>\w+)(?P<open>\()|(?<![\w.])(?P<funct
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A case whose gold text uses `name`, which the file at one of `imports` defines and the prompt's window has not."""
+    """A case whose gold text uses `name`, which one of `imports` defines and the prompt's window has not."""
 
     case: Case
     name: str
@@ -77,6 +78,7 @@ def run(engine: Engine, folder: Path, *, count: int, seed: int, budget: int) -> 
             _blocks(folder, needs[(needs.index(need) + 7) % len(needs)], whole=False)
         ),
     }
+    complete = partial(completer.continue_prompt, session=session, max_lines=1, max_tokens=_MAX_TOKENS)
     rows = [Row(name) for name in forms]
     for need in track(needs, "completing", console=Console(stderr=True), transient=True):
         case = need.case
@@ -85,10 +87,7 @@ def run(engine: Engine, folder: Path, *, count: int, seed: int, budget: int) -> 
             prompt = assemble(
                 completer.template, encoder, case.path, Window(case.prefix, case.suffix), context=blocks
             )
-            work = lambda prompt=prompt: completer.continue_prompt(  # noqa: E731
-                prompt, case.prefix, session=session, max_lines=1, max_tokens=_MAX_TOKENS
-            )
-            text = engine.submit(work).result().text.rstrip()
+            text = engine.submit(partial(complete, prompt, case.prefix)).result().text.rstrip()
             row.cases += 1
             row.exact += text == case.gold
             row.first_word += _first_word(text) == _first_word(case.gold)

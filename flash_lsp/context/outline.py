@@ -31,7 +31,8 @@ _RUST = (
 _JAVA = r"[ \t]*(?:(?:public|protected|abstract|static|final|default)[ ]+)+[\w<>\[\], .?]+[({ ]"
 _C = (
     r"[ \t]*(?:typedef|struct|class|enum|union|template|namespace)\b|#[ ]*define[ ]+\w+"
-    r"|[ \t]*(?!return\b|else\b|if\b|for\b)[A-Za-z_][\w:<>,*& ]*[*& ]~?\w[\w:]*\([^;\n]*(?:;|\{|,|\)|\()[ \t]*(?:const)?[ \t]*\{?;?$"
+    r"|[ \t]*(?!return\b|else\b|if\b|for\b)[A-Za-z_][\w:<>,*& ]*[*& ]~?\w[\w:]*"
+    r"\([^;\n]*[;{,)(][ \t]*(?:const)?[ \t]*\{?;?$"
 )
 
 _HEADS = {

@@ -47,9 +47,10 @@ def build(
     """The prompt for the place between `prefix` and `suffix`, the whole texts of the file before and
     after it.
 
-    path: of the file, as the model shall see it. budget: most tokens of the prompt besides the context (a header and
-    a suffix that take more are kept whole). context: of other files, the most stable first. state: of the document, so that the prompt only grows at its
-    end from keystroke to keystroke; None: prefix and suffix enter as they are, whole if they fit.
+    path: of the file, as the model shall see it. budget: most tokens of the prompt besides the context (a
+    header and a suffix that take more are kept whole). context: of other files, the most stable first. state:
+    of the document, so that the prompt only grows at its end from keystroke to keystroke; None: prefix and
+    suffix enter as they are, whole if they fit.
     """
     own = budget
     budget += len(context_tokens(template, encoder, context))
