@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Event
 
@@ -16,9 +16,9 @@ from flash_lsp.filters.block import block_end
 from flash_lsp.filters.repetition import repeats
 from flash_lsp.inference import InferenceEngine, InferenceSession, TokenStream
 from flash_lsp.prompt import templates
-from flash_lsp.prompt.builder import Prompt, build
+from flash_lsp.prompt.builder import Prompt, build, context_tokens
 from flash_lsp.prompt.encoder import BlockEncoder
-from flash_lsp.prompt.window import PromptState
+from flash_lsp.prompt.window import ContextBlock, PromptState
 
 PROMPT_TOKENS = 768
 """Budget of a prompt while typing: what a CPU of two cores reads in one to three seconds."""
@@ -84,16 +84,21 @@ class Completer:
     ) -> Prompt:
         """The prompt that `complete` would use, with room for `max_tokens` after it."""
         room = self.engine.backend.capacity - max_tokens
+        own = TRAINED_TOKENS - max_tokens if state is None else state.budget or self._budget
         return build(
             self.template,
             self._encoder,
             path,
             prefix,
             suffix,
-            budget=min(room, TRAINED_TOKENS - max_tokens if state is None else self._budget),
+            budget=min(room, own),
             state=state,
             repository=self._repository,
         )
+
+    def context_tokens(self, context: Sequence[ContextBlock]) -> list[int]:
+        """The tokens of blocks of other files in a prompt."""
+        return context_tokens(self.template, self._encoder, context)
 
     def complete(
         self,

@@ -14,9 +14,11 @@ from cachetools import LRUCache
 
 from flash_engine import Cancelled, Engine, FlashError, Session
 from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.context.lineage import Lineage, new_lineage
+from flash_lsp.context.plan import Planner
+from flash_lsp.context.recent import Surroundings
 from flash_lsp.flight import Job
-from flash_lsp.inference import InferenceEngine, InferenceSession
-from flash_lsp.prompt.window import PromptState
+from flash_lsp.inference import InferenceEngine
 from flash_lsp.settings import Settings
 from flash_lsp.study import Study
 
@@ -24,13 +26,8 @@ logger = logging.getLogger(__name__)
 
 ENGINE_ERROR = "engine-error"
 
-
-@dataclass(frozen=True, slots=True)
-class _Lineage:
-    """What the model keeps of one document between keystrokes."""
-
-    session: InferenceSession
-    state: PromptState
+_MOMENT = 0.15
+"""Seconds without a decode after which work behind begins: about a key's gap."""
 
 
 @dataclass(slots=True)
@@ -43,6 +40,9 @@ class Spent:
     decodes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    behind_tokens: int = 0
+    """Computed behind the suggestions, while nothing was wanted: full windows after jumps, and context. Not among
+    `computed_tokens`."""
 
 
 class ModelDecoder:
@@ -59,9 +59,13 @@ class ModelDecoder:
         self._completer = completer
         self._loop = loop
         self._study = Study(engine) if isinstance(engine, Engine) else None
-        self._lineages: LRUCache[str, _Lineage] = LRUCache(
-            engine.plan.caches if engine.plan else self.LINEAGES
-        )
+        caches = engine.plan.caches if engine.plan else self.LINEAGES + 1
+        # One more cache is filled behind the one that answers.
+        self._lineages: LRUCache[str, Lineage] = LRUCache(max(caches - 1, 1))
+        self._planner = Planner()
+        self._surroundings: Callable[[str], Surroundings | None] = lambda uri: None
+        self._pause: asyncio.TimerHandle | None = None
+        self._interrupt = threading.Event()
 
     @property
     def device(self) -> str:
@@ -78,8 +82,10 @@ class ModelDecoder:
     ) -> Callable[[], None]:
         """Queue a decode; see flight.Decoder. A cancelled one reports nothing more."""
         cancel = threading.Event()
+        self._stop_behind()
 
         def work() -> None:
+            self._report(self._follow, job)
             if cancel.is_set():
                 return
             suggestion = self._decode(job, cancel, lambda text: self._report(progress, text))
@@ -88,6 +94,10 @@ class ModelDecoder:
 
         self._engine.submit(work)
         return cancel.set
+
+    def look_around(self, surroundings: Callable[[str], Surroundings | None]) -> None:
+        """Take what is around a document, by its URI, from now on: what its context is made of; None: no context."""
+        self._surroundings = surroundings
 
     def forget(self, uri: str) -> None:
         """Drop what the model keeps of a closed document."""
@@ -101,12 +111,14 @@ class ModelDecoder:
 
     def close(self) -> None:
         """End the model thread."""
+        self._stop_behind()
         self._engine.close()
 
     def _decode(self, job: Job, cancel: threading.Event, progress: Callable[[str], None]) -> Suggestion:
         lineage = self._lineages.get(job.uri)
         if lineage is None:
-            lineage = self._lineages[job.uri] = _Lineage(self._engine.session(), PromptState())
+            lineage = self._lineages[job.uri] = new_lineage(self._engine, self._completer)
+        lineage.face(job)
         session = lineage.session
         computed, reused = session.computed, session.reused
         suggestion = _NOTHING
@@ -156,6 +168,33 @@ class ModelDecoder:
         self.spent.drafted_tokens += sum(suggestion.drafted.values())
         self.spent.accepted_tokens += sum(suggestion.accepted.values())
         return suggestion
+
+    def _follow(self, job: Job) -> None:
+        """Once nothing has been wanted for a moment, compute behind what `job` had to do without."""
+        self._stop_behind()
+        self._pause = self._loop.call_later(_MOMENT, self._begin_behind, job)
+
+    def _stop_behind(self) -> None:
+        self._interrupt.set()
+        if self._pause:
+            self._pause.cancel()
+
+    def _begin_behind(self, job: Job) -> None:
+        around = self._surroundings(job.uri)
+        cancel = self._interrupt = threading.Event()
+        if around is not None:
+            with contextlib.suppress(RuntimeError):  # the engine is closed
+                self._engine.submit(lambda: self._advance(job, around, cancel), urgent=False)
+
+    def _advance(self, job: Job, around: Surroundings, cancel: threading.Event) -> None:
+        lineage = self._lineages.get(job.uri)
+        if lineage is None:
+            return
+        try:
+            self.spent.behind_tokens += lineage.advance(job, around, self._planner, cancel)
+        except Exception as error:
+            logger.error("the engine failed on the context of %s: %s", job.uri, type(error).__name__)
+            self._lineages.pop(job.uri, None)
 
     def _report(self, callback: Callable[..., None], *values: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped

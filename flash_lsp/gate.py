@@ -19,14 +19,13 @@ SNOOZED = "snoozed"
 
 def unsuitable(document: Document, settings: Settings) -> str | None:
     """The reason that lies in the document and the settings alone; None if suggestions may be made."""
-    return _unsuited(document, settings) if settings.allows(document.language_id) else DISABLED
+    if not settings.allows(document.language_id):
+        return DISABLED
+    return _text_reason(document, settings) or (MANUAL_ONLY if settings.manual_only else None)
 
 
-def _unsuited(document: Document, settings: Settings) -> str | None:
-    reason = text_reason(
-        place_of(document.uri).name, document.text, max_characters=1000 * settings.max_file_kb
-    )
-    return reason or (MANUAL_ONLY if settings.manual_only else None)
+def _text_reason(document: Document, settings: Settings) -> str | None:
+    return text_reason(place_of(document.uri).name, document.text, max_characters=1000 * settings.max_file_kb)
 
 
 class Gate:
@@ -65,8 +64,12 @@ class Gate:
             return SNOOZED
         if not self._is_on("", settings) or not self._is_on(document.language_id, settings):
             return DISABLED
+        return self.file_reason(document, settings) or (MANUAL_ONLY if settings.manual_only else None)
+
+    def file_reason(self, document: Document, settings: Settings) -> str | None:
+        """Why the document's file is left alone, also as context; None if it is not."""
         path = path_of(document.uri)
-        return (self.ignore.reason(path) if path else None) or _unsuited(document, settings)
+        return (self.ignore.reason(path) if path else None) or _text_reason(document, settings)
 
     def _is_on(self, language: str, settings: Settings) -> bool:
         switched = self._switched.get(language)

@@ -67,6 +67,8 @@ class Settings:
     hold_ms: int = _number(400, 0, 60_000, "milliseconds that a request is held when nothing is ready")
     max_lines: int = _number(8, 1, 100, "lines of a suggested block")
     max_tokens: int = _number(96, 1, 1_024, "tokens of a suggestion")
+    context_tokens: int | None = _number(None, 0, 32_768, "tokens of context from other files; 0: none")
+    """None: what suits the model and the measured speed of this machine."""
     max_file_kb: int = _number(2_048, 1, 1_048_576, "thousand characters; larger files are left alone")
     decode_ahead: bool = _flag(True)
     """Start decoding when the text changes, before the editor asks."""

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types
@@ -16,6 +17,7 @@ from pygls.lsp.server import LanguageServer
 
 from flash_engine import FlashError
 from flash_lsp import protocol
+from flash_lsp.context.recent import OpenFile, Recent, Surroundings
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
 from flash_lsp.gate import PAUSED, SNOOZED, Gate
@@ -57,6 +59,7 @@ class FlashServer(LanguageServer):
         self._last_silence: Explanation | None = None
         self._sessions: dict[str, DocumentSession] = {}
         self._late = ShowLate()
+        self._recent = Recent()
         self._loading = asyncio.Lock()
         self._waking: asyncio.TimerHandle | None = None
 
@@ -77,7 +80,7 @@ class FlashServer(LanguageServer):
             document,
             self.settings,
             asyncio.get_running_loop(),
-            path=path_in_workspace(document.uri, [folder.uri for folder in self.workspace.folders.values()]),
+            path=self._name(document.uri),
             ready=lambda offset: self._announce_ready(document, offset),
             veto=self.gate.reason,
         )
@@ -92,6 +95,9 @@ class FlashServer(LanguageServer):
             return
         edits = session.document.apply(params.content_changes, self.encoding)
         session.document.version = params.text_document.version
+        if edits:
+            self._visit(session.document)
+            self._recent.edited(session.document, edits[-1])
         self._late.edited(session.document.uri)
         session.changed(edits)
 
@@ -100,6 +106,7 @@ class FlashServer(LanguageServer):
         if session:
             session.close()
             self._late.forget(uri)
+            self._recent.closed(uri)
             if isinstance(self._decoder, ModelDecoder):
                 self._decoder.forget(uri)
 
@@ -119,6 +126,7 @@ class FlashServer(LanguageServer):
             if other is not session:
                 other.relax()
         uri = session.document.uri
+        self._visit(session.document)
         self._late.interrupt(uri)
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
@@ -147,6 +155,52 @@ class FlashServer(LanguageServer):
             raise
         self._record(session, reply)
         return reply
+
+    def _name(self, uri: str) -> str:
+        """What prompts call a document."""
+        return path_in_workspace(uri, [folder.uri for folder in self.workspace.folders.values()])
+
+    def _visit(self, document: Document) -> None:
+        def find(uri: str) -> tuple[Document, str] | None:
+            session = self._sessions.get(uri)
+            left_alone = session is None or self._is_left_alone(session.document)
+            return None if session is None or left_alone else (session.document, self._name(uri))
+
+        self._recent.visit(document, find)
+
+    def _is_left_alone(self, document: Document) -> bool:
+        return self.gate.file_reason(document, self.settings) is not None
+
+    def _surroundings(self, uri: str) -> Surroundings | None:
+        """What the context of a document can be made of; nothing of files that are left alone."""
+        session = self._sessions.get(uri)
+        if session is None:
+            return None
+        others = [
+            other.document
+            for other in self._sessions.values()
+            if other is not session and not self._is_left_alone(other.document)
+        ]
+        others.sort(key=lambda each: self._recent.order(each.uri), reverse=True)
+        return Surroundings(
+            document=self._open_file(session.document),
+            root=self._root(uri),
+            others=tuple(self._open_file(other) for other in others),
+            chunks=self._recent.chunks(uri),
+            epoch=self._recent.epoch,
+            may_read=lambda path: self.gate.ignore.reason(path) is None,
+            budget=self.settings.context_tokens,
+        )
+
+    def _open_file(self, document: Document) -> OpenFile:
+        return OpenFile(self._name(document.uri), document.language_id, document.text, path_of(document.uri))
+
+    def _root(self, uri: str) -> Path | None:
+        """The outermost workspace folder that holds a document, or else its own folder."""
+        path = path_of(uri)
+        folders = (path_of(folder.uri) for folder in self.workspace.folders.values())
+        roots = [folder for folder in folders if folder and path and path.is_relative_to(folder)]
+        return min(roots, key=lambda each: len(each.parts), default=path.parent if path else None)
 
     def set_defaults(self, values: object) -> None:
         """Take the client's initialization options: they hold under whatever it configures later."""
@@ -201,6 +255,7 @@ class FlashServer(LanguageServer):
                 f"the model could not be loaded ({type(error).__name__}: {error}): see the log"
             )
         else:
+            decoder.look_around(self._surroundings)
             self._announce("ready", decoder.device)
         self._decoder = decoder
         for session in self._sessions.values():

@@ -148,6 +148,11 @@ class Engine:
             costs, min(map(pass_timer(self.draft), (1, 1, 1))) if self.draft else 0.0
         )
 
+    @property
+    def prefill_speed(self) -> float | None:
+        """Tokens a second that a prompt is read with, as measured on the latest ones; None before the first."""
+        return self._pace.tokens_per_second
+
     def submit(self, work: Callable[[], T], *, urgent: bool = True) -> Future[T]:
         """Run `work` on the model thread: urgent work before the rest, each in the order of submission.
 

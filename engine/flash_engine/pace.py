@@ -24,6 +24,11 @@ class Pace:
         tokens = min(int(CHUNK_SECONDS / self._seconds_per_token), _LARGEST)
         return max(tokens // _STEP, 1) * _STEP
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Measured speed of prefill; None before anything was measured."""
+        return 1 / self._seconds_per_token if self._seconds_per_token else None
+
     def measured(self, tokens: int, seconds: float) -> None:
         """Take note that a forward of `tokens` took `seconds`; forwards too short to tell are left out."""
         if tokens < _STEP:

@@ -19,9 +19,9 @@ from flash_lsp.bench.editor import language_id
 from flash_lsp.completer import Completer
 from flash_lsp.context.imports import imported_files
 from flash_lsp.context.outline import outline
-from flash_lsp.prompt.builder import ContextBlock, assemble, context_tokens
+from flash_lsp.prompt.builder import assemble, context_tokens
 from flash_lsp.prompt.encoder import BlockEncoder
-from flash_lsp.prompt.window import Window
+from flash_lsp.prompt.window import ContextBlock, Window
 
 _PREFIX = 1_500
 _SUFFIX = 600

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from flash_lsp.prompt.encoder import Encoder
 from flash_lsp.prompt.templates import FimTemplate, Order, Piece, Slot
-from flash_lsp.prompt.window import PromptState, Window
+from flash_lsp.prompt.window import ContextBlock, PromptState, Window
 
 _SUFFIX_SHARE = 4
 """The suffix gets one part in this many of the budget."""
 
 _CHARS_PER_TOKEN = 2.5
 """Fewer than code has on average, so that a new window has room to grow before it must move."""
-
-
-class ContextBlock(NamedTuple):
-    """Text of another file, as the model reads it before the file that is completed."""
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +34,29 @@ def build(
     budget: int,
     state: PromptState | None = None,
     repository: str | None = None,
-    context: Sequence[ContextBlock] = (),
 ) -> Prompt:
     """The prompt for the place between `prefix` and `suffix`, the whole texts of the file before and
     after it.
 
     path: of the file, as the model shall see it. budget: most tokens of the prompt besides the context (a
-    header and a suffix that take more are kept whole). context: of other files, the most stable first. state:
-    of the document, so that the prompt only grows at its end from keystroke to keystroke; None: prefix and
-    suffix enter as they are, whole if they fit.
+    header and a suffix that take more are kept whole). state: of the document, with its context, so that the
+    prompt only grows at its end from keystroke to keystroke; None: prefix and suffix enter as they are, whole
+    if they fit, without context.
     """
     own = budget
-    budget += len(context_tokens(template, encoder, context))
     if state is None:
         state = PromptState()
         window = _window(template, state, prefix, suffix)
-        prompt = assemble(template, encoder, path, window, repository=repository, context=context)
+        prompt = assemble(template, encoder, path, window, repository=repository)
         if len(prompt.tokens) <= budget:
             return prompt
+    budget += len(context_tokens(template, encoder, state.context))
     room = own // _SUFFIX_SHARE
     frozen = state.freeze(suffix, int(room * _CHARS_PER_TOKEN))
     text = state.enter(prefix, suffix, int((own - room) * _CHARS_PER_TOKEN))
     while True:
         window = _window(template, state, text, frozen)
-        prompt = assemble(template, encoder, path, window, repository=repository, context=context)
+        prompt = assemble(template, encoder, path, window, repository=repository, context=state.context)
         if len(prompt.tokens) <= budget or not text:
             return prompt
         text = state.narrow(prefix)

@@ -8,8 +8,10 @@ between them stays at a line start while the user types on (the anchored split).
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 _MAX_TYPED = 800
 """Characters after the anchor beyond which a new anchor is set."""
@@ -21,6 +23,13 @@ _HEAD = 120
 """Characters at the window's start by which it is found again."""
 
 _CLOSERS = re.compile(r"[\s)\]}>\"'`:;,]*")
+
+
+class ContextBlock(NamedTuple):
+    """Text of another file, as the model reads it before the file that is completed."""
+
+    path: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +57,12 @@ def below_cursor(suffix: str, limit: int) -> str:
 
 
 class PromptState:
-    """What must stay put between the keystrokes of one document."""
+    """What must stay put between the keystrokes of one document: where its windows lie, and the context, blocks of
+    other files, before it. budget: tokens of its own text in a prompt; None: the completer's."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: Sequence[ContextBlock] = (), budget: int | None = None) -> None:
+        self.context = context
+        self.budget = budget
         self._start = 0
         self._head = ""
         self._size = 0
