@@ -77,6 +77,8 @@ class ReplyRecord(TypedDict):
     prompt_tokens: int | None
     """The counts of the decode behind the reply; null while it goes on, and for replies without a decode."""
     reused: int | None
+    kv_hit_rate: float | None
+    """Share of the prompt's tokens that were in the KV cache."""
     computed: int | None
     generated: int | None
     passes: int | None
@@ -101,12 +103,19 @@ def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
         on_time=bool(reply.text) and not reply.held,
         prompt_tokens=decode.reused + decode.computed - decode.tokens if decode else None,
         reused=decode.reused if decode else None,
+        kv_hit_rate=_share(decode.reused, decode.reused + decode.computed - decode.tokens)
+        if decode
+        else None,
         computed=decode.computed if decode else None,
         generated=decode.tokens if decode else None,
         passes=decode.passes if decode else None,
         drafted=dict(decode.drafted) if decode else None,
         accepted=dict(decode.accepted) if decode else None,
     )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole > 0 else None
 
 
 @dataclass(slots=True)

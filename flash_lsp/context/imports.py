@@ -79,7 +79,7 @@ def _normal(path: Path) -> str:
 
 def _names(match: re.Match[str]) -> set[str]:
     listed = match.groupdict().get("names") or ""
-    return set(re.findall(r"(\w+)(?:\s+as\s+\w+)?", re.sub(r"\s+as\s+\w+", "", listed)))
+    return set(re.findall(r"\w+", re.sub(r"\s+as\s+\w+|\btype\s+", "", listed)))
 
 
 def _python(match: re.Match[str]) -> Iterator[str]:
