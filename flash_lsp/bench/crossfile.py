@@ -19,6 +19,7 @@ from flash_lsp.bench.editor import language_id
 from flash_lsp.completer import Completer
 from flash_lsp.context.imports import imported_files
 from flash_lsp.context.outline import outline
+from flash_lsp.context.plan import fitting
 from flash_lsp.prompt.builder import assemble, context_tokens
 from flash_lsp.prompt.encoder import BlockEncoder
 from flash_lsp.prompt.window import ContextBlock, Window
@@ -113,20 +114,6 @@ def find(folder: Path, *, count: int, seed: int) -> list[Need]:
     kinds = [[need for need in needs if need.case.prefix.endswith(end)] for end in (".", "(")]
     half = count // 2
     return kinds[0][: max(half, count - len(kinds[1]))] + kinds[1][: max(count - half, count - len(kinds[0]))]
-
-
-def fitting(
-    blocks: Sequence[ContextBlock], budget: int, size: Callable[[Sequence[ContextBlock]], int]
-) -> list[ContextBlock]:
-    """The blocks that fit the budget, in their order, the first that does not cut at a line end."""
-    taken: list[ContextBlock] = []
-    for block in blocks:
-        lines = block.text.splitlines(keepends=True)
-        while lines and size([*taken, ContextBlock(block.path, "".join(lines))]) > budget:
-            lines = lines[: len(lines) * 3 // 4]
-        if lines:
-            taken.append(ContextBlock(block.path, "".join(lines)))
-    return taken
 
 
 def _needs(folder: Path, name: str, text: str) -> Iterator[Need]:

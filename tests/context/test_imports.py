@@ -106,7 +106,8 @@ def test_outline_of_python() -> None:
          ["export interface Shape {", "  name: string;", "export function sum(a: number) {"]),
         ("go", "package a\n\nfunc (s *Store) Get(key string) string {\n\treturn s.m[key]\n}\ntype Store struct {\n",
          ["func (s *Store) Get(key string) string {", "type Store struct {"]),
-        ("rust", "pub struct Point {\n    pub x: f32,\n}\nimpl Point {\n    pub fn norm(&self) -> f32 {\n        let y = 1;\n",
+        ("rust", "pub struct Point {\n    pub x: f32,\n}\nimpl Point {\n"
+         "    pub fn norm(&self) -> f32 {\n        let y = 1;\n",
          ["pub struct Point {", "    pub x: f32,", "impl Point {", "    pub fn norm(&self) -> f32 {"]),
         ("java", "public class A {\n  private int x;\n  public static int sum(int a, int b) {\n    return a + b;\n",
          ["public class A {", "  public static int sum(int a, int b) {"]),

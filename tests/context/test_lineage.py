@@ -35,7 +35,7 @@ def engine():  # type: ignore[no-untyped-def]
 
 
 def job(at: int, typed: str = "") -> Job:
-    return Job("file:///a.py", "a.py", Place(SOURCE[:at] + typed, SOURCE[at:]), 1, 64)
+    return Job("file:///a.py", "a.py", Place(SOURCE[:at] + typed, SOURCE[at:]), 1, 64, -1.0, 1)
 
 
 def around(*others: OpenFile, epoch: int = 0, budget: int | None = 200) -> Surroundings:
