@@ -4,48 +4,48 @@ const assert = require('node:assert/strict');
 
 const BEFORE = '"""Inventory."""\n\n';
 const BLOCKS = [
-  `def report(items, limit):
-    total = 0
-    lines = []
-    seen = set()
-    for item in items:
-        if item.name in seen:
-            continue
-        seen.add(item.name)
-        price = item.price
-        if price < 0:
-            raise ValueError("price")
-        total += price
-        if total > limit:
-            break
-        lines.append(`,
+  `def report(items, top):
+  t = 0
+  lines = []
+  seen = []
+  for x in items:
+    if x in seen:
+      continue
+    seen += [x]
+    p = x.price
+    if p < 0:
+      raise ValueError
+    t += p
+    if t > top:
+      break
+    lines.append(`,
   `
-    count = len(lines)
-    if count == 0:
-        return None
-    mean = total / count
-    low = []
-    high = []
-    for item in items:
-        if item.price < mean:
-            low.append(item)
-        else:
-            high.append(item)
-    result = {}
-    result["low"] =`,
-  `
-    result["high"] = len(high)
-    result["mean"] = mean
-    if len(low) > len(high):
-        result["skew"] = "left"
-    elif len(low) < len(high):
-        result["skew"] = "right"
+  n = len(lines)
+  if n == 0:
+    return None
+  m = t / n
+  low = []
+  high = []
+  for x in items:
+    if x.p < m:
+      low += [x]
     else:
-        result["skew"] = "none"
-    while len(lines) > 10:
-        lines.pop()
-    result["lines"] = lines
-    return`,
+      high.append(`,
+  `
+  r = {}
+  r["m"] = m
+  if low:
+    r["a"] = 1
+  elif high:
+    r["a"] = 2
+  else:
+    r["a"] = 3
+  while n > 9:
+    n -= 1
+  r["n"] = n
+  r["ü"] = "😀"
+  r["t"] = t
+  return`,
 ];
 
 exports['a 40-line function at 12 keys a second'] = async (workbench) => {
