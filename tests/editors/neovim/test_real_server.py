@@ -103,7 +103,8 @@ class Typist:
 
 
 def test_fast_typing_leaves_what_was_typed_and_accepted(start: Start) -> None:
-    programs = [path for path in PROGRAMS.values() if path.exists()]
+    # One for each client: the plugin's own, and the editor's.
+    programs = [path for version, path in PROGRAMS.items() if path.exists() and version != "0.12-dev"]
     if not programs:
         pytest.skip("no Neovim is installed: tests/editors/install_neovim.sh .cache/editors")
     typists = [Typist(start(path)) for path in programs]
