@@ -25,6 +25,7 @@ class Device:
         self.folder = folder
         self.launched: list[str] = []
         self.metal: list[str] = []
+        self.grids: list[tuple[int, int, int]] = []
 
     def compile(self, text: str, target: str) -> bytes:
         source, code = self.folder / "kernel.cu", self.folder / "kernel.cubin"
@@ -48,6 +49,7 @@ class Device:
     ) -> Any:
         assert all(whole % part == 0 for whole, part in zip(grid, threadgroup, strict=True))
         self.launched.append(name.rpartition("_")[0])
+        self.grids.append(grid)
         return self._nothing(output_shapes, output_dtypes)
 
     def metal_kernel(self, *, name: str, **_: Any) -> Any:
@@ -114,6 +116,14 @@ def test_compiled_once(device: Device) -> None:
     for _ in range(2):
         problem.embed_error(Registry(kernels.kernel))
     assert len(list((device.folder / "kept").glob("*.ptx"))) == 1
+
+
+def test_grid_follows_the_tokens(device: Device) -> None:
+    """One text serves every number of tokens; its grid must not."""
+    one_text = Registry(kernels.kernel)
+    for tokens in (1, 8):
+        Problem(tokens=tokens).embed_error(one_text)
+    assert [grid[1] for grid in device.grids] == [1, 8]
 
 
 def test_placing(device: Device) -> None:

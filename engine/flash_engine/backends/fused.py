@@ -116,6 +116,8 @@ class FusedBackend:
             frequency=_copy(mx.array(config.rope.frequencies(config.head_dim).astype(np.float32))),
             eps=config.norm_eps,
         )
+        if kernels.on_device:
+            _compile(decoder)
         return cls(config, capacity, decoder, kernels)
 
     @property
@@ -152,6 +154,13 @@ class FusedBackend:
         cache.rows, cache.position = self._decoder.place(cache.rows, rows, cache.position)
         cache.length += len(tokens)
         return logits
+
+
+def _compile(decoder: Decoder) -> None:
+    """Run a pass of every size that has kernels of its own, so that none is compiled while somebody types."""
+    for count in (1, 2, 4, MAX_TOKENS):
+        ids, position = mx.zeros((count,), dtype=mx.int32), mx.array([0], dtype=mx.int32)
+        mx.eval(decoder(ids, decoder.new_cache(2 * MAX_TOKENS), position, logits=1))
 
 
 def fault() -> str:

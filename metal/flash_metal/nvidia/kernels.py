@@ -32,7 +32,7 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One compiled variant and its launch."""
+    """One compiled variant and its launch; of a launch that stays as it is, the caller's grid counts."""
 
     module: Module
     grid: Grid
@@ -172,7 +172,7 @@ class TensorKernel:
             output_shapes=output_shapes,
             output_dtypes=output_dtypes,
             scalars=scalars,
-            grid=plan.grid,
+            grid=grid if self._name in _PLAIN else plan.grid,
             threadgroup=plan.threadgroup,
             shared_memory=plan.shared,
             ensure_row_contiguous=True,

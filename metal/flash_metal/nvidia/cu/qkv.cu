@@ -10,14 +10,15 @@ const int lane = threadIdx.x, warp = threadIdx.y, head = blockIdx.x, g = lane / 
   const uint row = head * D + warp / SPLIT * 16 + g;
   const int share = warp % SPLIT;
   const typename P::Rows from = product.at(row, row + 8, share);
-  typename P::Slice slices[2];
+  typename P::Slice slices[3];
   product.load(slices[0], from, share, 0);
+  if (P::STEPS_EACH > 1) product.load(slices[1], from, share, 1);
   stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps[0], tokens);
   float sums[4] = {};
 #pragma unroll
   for (int i = 0; i < P::STEPS_EACH; i++) {
-    if (i + 1 < P::STEPS_EACH) product.load(slices[(i + 1) % 2], from, share, i + 1);
-    product.add(slices[i % 2], share, i, sums);
+    if (i + 2 < P::STEPS_EACH) product.load(slices[(i + 2) % 3], from, share, i + 2);
+    product.add(slices[i % 3], share, i, sums);
   }
   scratch[warp * 32 + lane] = make_float4(sums[0], sums[1], sums[2], sums[3]);
   __syncthreads();
