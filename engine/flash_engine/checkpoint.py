@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash_engine import architectures
+from flash_engine.balance import channel_sizes, key_factors
 from flash_engine.config import LatentAttention
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN
@@ -35,6 +36,7 @@ class Checkpoint:
         self._architecture = architectures.of(self._source.fields)
         self.config = self._architecture.config(self._source.fields)
         self._folding = self._architecture.folding(self._source.fields)
+        self._factors: dict[str, NDArray[np.float64]] = {}
         for name, shape in matrix_shapes(self.config).items():
             self._source.check_matrix(self._stored(name), shape)
         for name, size in vector_shapes(self.config).items():
@@ -66,6 +68,9 @@ class Checkpoint:
         order = self._row_order(name)
         if order is not None:
             matrix = matrix.rows(order)
+        balance = self._balance(name)
+        if balance is not None:
+            matrix = matrix.scaled(balance)
         if self._folding.residual != 1 and name.endswith((".o_proj", ".down_proj")):
             matrix = matrix.scaled(self._folding.residual)
         return matrix
@@ -90,6 +95,9 @@ class Checkpoint:
         order = self._row_order(module)
         if order is not None:
             values = values[order]
+        balance = self._balance(module) if part == "bias" else None
+        if balance is not None:
+            values = values * balance.astype(np.float32)
         if part == "weight":
             values = values + np.float32(self._folding.norm_offset)
         if module == "model.norm":
@@ -104,6 +112,32 @@ class Checkpoint:
             raise ModelError(
                 f"{self._source.file(stored)}: tensor {stored} holds a NaN or an infinity: {AGAIN}"
             )
+
+    def _balance(self, name: str) -> NDArray[np.float64] | None:
+        """Factor of each row of a projection of queries or keys that have biases; None for other matrices."""
+        if not self.config.qkv_bias or self.config.qk_norm or self.config.mla is not None:
+            return None
+        prefix, _, module = name.rpartition(".")
+        if module not in ("q_proj", "k_proj"):
+            return None
+        factors = self._key_factors(prefix)
+        if module == "k_proj":
+            return 1 / factors.ravel()
+        return np.repeat(factors, self.config.num_heads // self.config.num_kv_heads, axis=0).ravel()
+
+    def _key_factors(self, prefix: str) -> NDArray[np.float64]:
+        if prefix not in self._factors:
+            norm = self.vector(f"{prefix.removesuffix('.self_attn')}.input_layernorm.weight")
+            sizes = (
+                channel_sizes(
+                    self._source.matrix(self._stored(f"{prefix}.{module}")).dequantize(),
+                    self._source.vector(self._stored(f"{prefix}.{module}.bias")).astype(np.float64),
+                    norm,
+                )
+                for module in ("q_proj", "k_proj")
+            )
+            self._factors[prefix] = key_factors(self.config, *sizes)
+        return self._factors[prefix]
 
     def _row_order(self, name: str) -> NDArray[np.intp] | None:
         """Which stored rows the matrix `name` has, where they are not all in order."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Factor = float | NDArray[np.float64]
 Scales = NDArray[np.float16] | NDArray[np.float32]
 
 
@@ -61,9 +62,10 @@ class QuantizedMatrix:
         values: NDArray[np.float64] = groups * scales + biases
         return values.reshape(self.shape)
 
-    def scaled(self, factor: float) -> QuantizedMatrix:
-        """The matrix times `factor`; scales and biases become float32."""
-        scales, biases = (part.astype(np.float32) * np.float32(factor) for part in (self.scales, self.biases))
+    def scaled(self, factor: Factor) -> QuantizedMatrix:
+        """The matrix times `factor`, one for all or one for each row; scales and biases become float32."""
+        column = np.asarray(factor, np.float32).reshape(-1, 1)
+        scales, biases = (part.astype(np.float32) * column for part in (self.scales, self.biases))
         return replace(self, scales=scales, biases=biases)
 
     def rows(self, order: NDArray[np.intp] | slice) -> QuantizedMatrix:
@@ -92,9 +94,9 @@ class DenseMatrix:
         """The matrix in float64, [n, k], exact."""
         return self.values.astype(np.float64)
 
-    def scaled(self, factor: float) -> DenseMatrix:
-        """The matrix times `factor`, in float32."""
-        return DenseMatrix(self.values.astype(np.float32) * np.float32(factor))
+    def scaled(self, factor: Factor) -> DenseMatrix:
+        """The matrix times `factor`, one for all or one for each row, in float32."""
+        return DenseMatrix(self.values.astype(np.float32) * np.asarray(factor, np.float32).reshape(-1, 1))
 
     def rows(self, order: NDArray[np.intp] | slice) -> DenseMatrix:
         """The rows that `order` selects."""
