@@ -1,4 +1,7 @@
-"""The extension's settings are the server's: same names, same defaults, nothing that the server refuses."""
+"""The extension's settings are the server's: same names, same defaults, nothing that the server refuses.
+
+And what its sources may not use: web views and connections.
+"""
 
 from __future__ import annotations
 
@@ -48,3 +51,22 @@ def test_limits_are_the_servers(properties: dict[str, Any]) -> None:
 def test_every_setting_says_what_it_does(properties: dict[str, Any]) -> None:
     for name, value in properties.items():
         assert value.get("description") or value.get("markdownDescription"), name
+
+
+def test_no_setting_that_sends_code_or_runs_programs_comes_from_an_untrusted_workspace(
+    properties: dict[str, Any],
+) -> None:
+    capabilities = json.loads(PACKAGE.read_text())["capabilities"]["untrustedWorkspaces"]
+    restricted = {name.removeprefix("flash-lsp.") for name in capabilities["restrictedConfigurations"]}
+    assert {"serverCommand", "model", "draft"} <= restricted
+    for name in properties:
+        if name.startswith("remote"):
+            assert properties[name]["scope"] == "machine", name
+
+
+def test_no_web_view_and_no_connection() -> None:
+    forbidden = re.compile(
+        r"createWebview|registerWebview|node:(?:https?|net|tls|dgram|dns)\b|\bfetch\(|XMLHttp"
+    )
+    for source in (PACKAGE.parent / "src").glob("*.ts"):
+        assert not forbidden.search(source.read_text()), source.name
