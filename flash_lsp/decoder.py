@@ -12,7 +12,7 @@ from typing import Any
 
 from cachetools import LRUCache
 
-from flash_engine import Cancelled, Engine, FlashError, Session
+from flash_engine import Cancel, Cancelled, Engine, FlashError, Session
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.context.lineage import Lineage, new_lineage
 from flash_lsp.context.plan import Planner
@@ -81,7 +81,7 @@ class ModelDecoder:
         self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
     ) -> Callable[[], None]:
         """Queue a decode; see flight.Decoder. A cancelled one reports nothing more."""
-        cancel = threading.Event()
+        cancel = Cancel()
         self._stop_behind()
 
         def work() -> None:

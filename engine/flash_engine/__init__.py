@@ -1,6 +1,7 @@
 """Inference for code completion: int4 models, exact KV reuse, cancellable generation."""
 
 from flash_engine.backend import Backend, KVCache, Logits
+from flash_engine.cancel import Cancel
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.engine import Engine
@@ -12,6 +13,7 @@ from flash_engine.tokenizer import Tokenizer
 
 __all__ = [
     "Backend",
+    "Cancel",
     "Cancelled",
     "CapacityError",
     "Checkpoint",

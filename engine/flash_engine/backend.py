@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -50,10 +51,13 @@ class Backend(Protocol):
 
     def new_cache(self) -> KVCache: ...
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         """Append `tokens` (at least one, ids below vocab_size) to `cache` and return the logits of the last
         `logits` of them: float32 [logits, vocab_size]; 0 skips the vocabulary projection.
 
-        Raises CapacityError, before anything is changed, if the cache cannot hold them.
+        Raises CapacityError, before anything is changed, if the cache cannot hold them, and Cancelled, the
+        cache then as before, if `cancel` was seen to be set; a backend that cannot look need not.
         """
         ...

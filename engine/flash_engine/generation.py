@@ -12,6 +12,7 @@ import numpy as np
 
 from flash_engine import sampling
 from flash_engine.constraint import remaining
+from flash_engine.errors import Cancelled
 from flash_engine.speculation import Bounds
 from flash_engine.tokenizer import Tokenizer
 
@@ -78,7 +79,11 @@ class Generation(Iterator[Token]):
             self.finish = self._interruption()
         if self.finish is not None:
             raise StopIteration
-        token, logprob = self._choose()
+        try:
+            token, logprob = self._choose()
+        except Cancelled:
+            self.finish = "cancelled"
+            raise StopIteration from None
         data = self._tokenizer.token_bytes(token)
         if not data or (token in self._stop and not self._remainder):
             self.finish = "stop"
@@ -105,8 +110,8 @@ class Generation(Iterator[Token]):
 
     def _choose(self) -> tuple[int, float]:
         if not self._session.is_ready:
-            self._session.verify(self._bounds())
-        logits = self._session.logits()[: self._tokenizer.vocab_size]
+            self._session.verify(self._bounds(), self._cancel)
+        logits = self._session.logits(self._cancel)[: self._tokenizer.vocab_size]
         allowed = self._tokenizer.allowed(self._remainder) if self._remainder else None
         if self._temperature > 0:
             return sampling.sample(logits, allowed, self._temperature, self._rng)

@@ -72,8 +72,9 @@ class Session:
         """Make the cache hold exactly `tokens`, their last logits ready; return how many were computed.
 
         The longest common prefix is kept, the rest computed in chunks of about 20 ms, `cancel` looked at
-        before each. Raises Cancelled (the session then holds a shorter prefix of `tokens`, still valid), and,
-        before anything is changed, CapacityError or ValueError (no tokens, or an id outside the vocabulary).
+        before each, and by some backends within. Raises Cancelled (the session then holds a shorter prefix of
+        `tokens`, still valid), and, before anything is changed, CapacityError or ValueError (no tokens, or an id
+        outside the vocabulary).
         """
         self._check(tokens)
         self.epoch += 1
@@ -90,7 +91,7 @@ class Session:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             end = min(len(self._tokens) + self._pace.chunk, len(tokens))
-            self._forward(tokens[len(self._tokens) : end], logits=int(end == len(tokens)))
+            self._forward(tokens[len(self._tokens) : end], logits=int(end == len(tokens)), cancel=cancel)
         return len(tokens) - kept
 
     def generate(
@@ -131,21 +132,27 @@ class Session:
             until=until,
         )
 
-    def logits(self) -> Logits:
-        """Logits after the last token, float32 [vocab_size]; does the forward that was put off, if any."""
+    def logits(self, cancel: threading.Event | None = None) -> Logits:
+        """Logits after the last token, float32 [vocab_size]; does the forward that was put off, if any.
+
+        Raises Cancelled; the forward is then still put off.
+        """
         if self._logits is None:
-            self._put_off([])
+            self._put_off([], cancel)
         assert self._logits is not None
         return self._logits
 
-    def verify(self, bounds: Bounds) -> None:
-        """Do the forward that was put off, if any, and with it those of drafts within `bounds`, if it pays."""
+    def verify(self, bounds: Bounds, cancel: threading.Event | None = None) -> None:
+        """Do the forward that was put off, if any, and with it those of drafts within `bounds`, if it pays.
+
+        Raises Cancelled; the forward is then still put off.
+        """
         if self._speculator is None or self._logits is not None:
             return
         room = self._backend.capacity - len(self._tokens)
         drafts = self._speculator.propose(self._tokens, replace(bounds, most=min(bounds.most, room, LONGEST)))
         begin = time.perf_counter()
-        self._put_off(drafts)
+        self._put_off(drafts, cancel)
         self._speculator.verified(time.perf_counter() - begin)
 
     def append(self, token: int) -> None:
@@ -211,23 +218,23 @@ class Session:
         self._cache.trim(length)
         self._drafts, self._draft_logits = [], []
 
-    def _put_off(self, drafts: list[int]) -> None:
+    def _put_off(self, drafts: list[int], cancel: threading.Event | None) -> None:
         """Do the forward of the last token, which was put off, and of the drafts behind it."""
         tokens = [self._tokens[-1], *drafts]
         self._cache.trim(len(self._tokens) - 1)
-        rows = self._compute(tokens, logits=len(tokens))
+        rows = self._compute(tokens, logits=len(tokens), cancel=cancel)
         self._logits, *self._draft_logits = rows
         self._drafts = drafts.copy()
         self.computed -= len(drafts)
 
-    def _forward(self, tokens: Sequence[int], *, logits: int) -> None:
-        rows = self._compute(tokens, logits=logits)
+    def _forward(self, tokens: Sequence[int], *, logits: int, cancel: threading.Event | None) -> None:
+        rows = self._compute(tokens, logits=logits, cancel=cancel)
         self._tokens.extend(tokens)
         self._logits = rows[-1] if logits else None
 
-    def _compute(self, tokens: Sequence[int], *, logits: int) -> Logits:
+    def _compute(self, tokens: Sequence[int], *, logits: int, cancel: threading.Event | None) -> Logits:
         begin = time.perf_counter()
-        rows = self._backend.forward(tokens, self._cache, logits=logits)
+        rows = self._backend.forward(tokens, self._cache, logits=logits, cancel=cancel)
         self._pace.measured(len(tokens), time.perf_counter() - begin)
         self.computed += len(tokens)
         return rows

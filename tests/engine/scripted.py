@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -59,7 +60,9 @@ class ScriptedBackend:
     def new_cache(self) -> ScriptedCache:
         return ScriptedCache()
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, ScriptedCache)
         self.before_forward()
         if cache.length + len(tokens) > self.capacity:

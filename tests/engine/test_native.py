@@ -6,6 +6,7 @@ import gc
 import shutil
 import subprocess
 import sysconfig
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,17 @@ import numpy as np
 import psutil
 import pytest
 
-from flash_engine import Backend, CapacityError, Checkpoint, DeviceError, Logits, ModelError, Tokenizer
+from flash_engine import (
+    Backend,
+    Cancel,
+    Cancelled,
+    CapacityError,
+    Checkpoint,
+    DeviceError,
+    Logits,
+    ModelError,
+    Tokenizer,
+)
 
 from .hugging_face import HuggingFaceModel
 from .tiny import Shape, write_checkpoint
@@ -134,6 +145,38 @@ def test_too_many_tokens_change_nothing(load: Load, tmp_path: Path) -> None:
     with pytest.raises(CapacityError, match="2 tokens after 699 exceed the context of 700"):
         backend.forward([1, 2], cache, logits=1)
     assert cache.length == 699
+
+
+def test_cancel_within_a_forward_leaves_the_cache_valid(load: Load, tmp_path: Path) -> None:
+    backend = load(write_checkpoint(tmp_path, Shape(layers=6)), "scalar", 2)
+    tokens = np.random.default_rng(2).integers(300, size=650).tolist()
+    cache = backend.new_cache()
+    backend.forward(tokens[:50], cache, logits=0)
+    cancel = Cancel()
+
+    def work() -> None:
+        while True:
+            cache.trim(50)
+            backend.forward(tokens[50:], cache, logits=1, cancel=cancel)
+
+    threading.Timer(0.02, cancel.set).start()
+    with pytest.raises(Cancelled):
+        work()
+    assert cache.length == 50
+    expected = backend.forward(tokens[:60], backend.new_cache(), logits=1)
+    assert np.array_equal(backend.forward(tokens[50:60], cache, logits=1), expected)
+
+
+def test_cancelled_before_it_begins(load: Load, tmp_path: Path) -> None:
+    backend = load(write_checkpoint(tmp_path))
+    cache = backend.new_cache()
+    cancel = Cancel()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        backend.forward([1, 2], cache, logits=1, cancel=cancel)
+    assert cache.length == 0
+    with pytest.raises(RuntimeError, match="make a new event"):
+        cancel.clear()
 
 
 @pytest.mark.parametrize("token", [-1, 300])

@@ -173,6 +173,21 @@ def test_cancel_takes_effect_at_the_next_token(session: Session, backend: Script
     assert session.tokens == (A, B, C)
 
 
+def test_cancel_within_a_forward(session: Session, backend: ScriptedBackend) -> None:
+    def cancelled() -> None:
+        raise Cancelled
+
+    session.sync([A])
+    generation = session.generate(max_tokens=9)
+    next(generation)
+    backend.before_forward = cancelled
+    assert list(generation) == []
+    assert generation.finish == "cancelled"
+    assert session.tokens == (A, B)
+    backend.before_forward = lambda: None
+    assert next(session.generate(max_tokens=1)).id == C
+
+
 def test_deadline_stops_forwards_but_not_the_token_at_hand(
     session: Session, backend: ScriptedBackend
 ) -> None:

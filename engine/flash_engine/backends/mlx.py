@@ -9,6 +9,7 @@ cache.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -145,7 +146,9 @@ class MlxBackend:
     def new_cache(self) -> MlxCache:
         return MlxCache(self.config, _round_up(self.capacity, _BLOCK))
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, MlxCache)
         if cache.length + len(tokens) > self.capacity:
             raise CapacityError(

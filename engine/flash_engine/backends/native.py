@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
 from flash_engine.backends.packing import Packer
+from flash_engine.cancel import Cancel
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
@@ -30,21 +31,6 @@ _ISA_NAMES = {
     "amx": "AMX int8",
     "neon": "NEON dotprod",
 }
-
-
-class NativeCancel(threading.Event):
-    """An event that the native backend sees within a forward, not only between two. Once set it stays set."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flag = _native.Flag()
-
-    def set(self) -> None:
-        self.flag.set()
-        super().set()
-
-    def clear(self) -> None:
-        raise RuntimeError("a cancel event stays set: make a new one for other work")
 
 
 class NativeBackend:
@@ -121,9 +107,7 @@ class NativeBackend:
             raise CapacityError(
                 f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
             )
-        rows = self._model.forward(
-            tokens, cache, logits, cancel.flag if isinstance(cancel, NativeCancel) else None
-        )
+        rows = self._model.forward(tokens, cache, logits, cancel.flag if isinstance(cancel, Cancel) else None)
         if rows is None:
             raise Cancelled
         return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -70,7 +71,9 @@ class ReferenceBackend:
         shape = (config.num_layers, self.capacity, config.num_kv_heads)
         return ReferenceCache(np.zeros((*shape, config.key_dim)), np.zeros((*shape, config.value_dim)))
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, ReferenceCache)
         if cache.length + len(tokens) > self.capacity:
             raise CapacityError(
