@@ -5,6 +5,7 @@ What a token gets is the same bits however the tokens were cut into passes, so a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -127,7 +128,9 @@ class FusedBackend:
     def new_cache(self) -> FusedCache:
         return FusedCache(self._decoder.new_cache(-(-self.capacity // 4) * 4))
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, FusedCache)
         if cache.length + len(tokens) > self.capacity:
             raise CapacityError(
