@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from flash_lsp.cli.bench import engine, peers, quality, replay
+from flash_lsp.cli.bench import engine, peers, quality, replay, speculation
 
 app = typer.Typer(
-    help="Measure: replayed typing, quality of suggestions, speed of the engine, llama.cpp beside us.",
+    help="Measure: replayed typing, quality of suggestions, speed of the engine, speculation, llama.cpp beside us.",
     no_args_is_help=True,
 )
 app.command()(replay.replay)
 app.command()(quality.quality)
 app.command()(engine.engine)
 app.command()(peers.peers)
+app.command()(speculation.speculation)

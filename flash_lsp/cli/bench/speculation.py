@@ -1,0 +1,92 @@
+"""`flash-lsp bench speculation`: speculative decoding against plain decoding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flash_lsp.cli.errors import InputError
+from flash_lsp.cli.options import Device, JsonFile, Model, Threads
+
+
+def speculation(
+    model: Model = "flash-coder",
+    draft: Annotated[
+        str,
+        typer.Option(help="auto (the bundled model's own), none, or a folder or file that holds a model."),
+    ] = "auto",
+    sources: Annotated[
+        Path | None,
+        typer.Option(help="Folder of source files (default: Python's library).", show_default=False),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Cases of each workload.")] = 24,
+    device: Device = "auto",
+    threads: Threads = None,
+    json_file: JsonFile = None,
+) -> None:
+    """Speed-up of speculative over plain decoding: infilling, edits that repeat text, fresh code, random text."""
+    from rich.console import Console
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from flash_engine import Engine
+    from flash_lsp.bench import speculation as bench
+    from flash_lsp.bench.quality import standard_library
+    from flash_lsp.cli.figures import write_json
+
+    folder = sources or standard_library()
+    if not folder.is_dir():
+        raise InputError(f"--sources {folder}: no such folder")
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("loading", total=1.0)
+        with Engine.load(
+            model, draft=None if draft == "none" else draft, device=device, threads=threads
+        ) as engine:
+            figures = bench.run(
+                engine,
+                folder,
+                draft=draft,
+                count=cases,
+                progress=lambda stage, share: bar.update(task, description=stage, completed=share),
+            )
+    where = figures["machine"]
+    table = Table(
+        title=f"{figures['model']} with draft {figures['draft']} on {figures['backend']}, {where['processor']}",
+        title_justify="left",
+    )
+    for column in (
+        "",
+        "speed-up",
+        "plain",
+        "speculative",
+        "tokens a pass",
+        "accepted: model",
+        "text",
+        "equal",
+    ):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, each in figures["workloads"].items():
+        accepted = [f"{each['accepted'][source]}/{each['drafted'][source]}" for source in ("model", "text")]
+        table.add_row(
+            name,
+            f"{each['speedup']:.2f}",
+            f"{each['plain_tokens_per_s']:.0f}",
+            f"{each['tokens_per_s']:.0f}",
+            f"{each['tokens_per_pass']:.2f}",
+            *accepted,
+            f"{each['equal']}/{each['cases']}",
+        )
+    console = Console()
+    console.print(table)
+    controller = figures["controller"]
+    console.print(
+        "pass of 1 to 8 tokens, ms:", *controller["pass_ms"], " a drafted token:", controller["draft_ms"]
+    )
+    for source, shares in figures["acceptance_by_position"].items():
+        console.print(
+            f"accepted by position, {source}:", *("-" if share is None else share for share in shares)
+        )
+    if json_file:
+        write_json(figures, json_file)
