@@ -16,11 +16,11 @@ from flash_engine.speculation.acceptance import Acceptance
 from flash_engine.speculation.costs import PassCosts
 from flash_engine.speculation.draft import Draft, Source
 
-_FOLLOW = 0.03
+_FOLLOW = 0.04
 """How fast running means follow."""
-_BENEFIT_OF_DOUBT = 0.05
+_BENEFIT_OF_DOUBT = 0.03
 """Tokens a round that the draft model is taken to gain when it is tried."""
-_PAUSES = (64, 1024)
+_PAUSES = (16, 1024)
 """Rounds until the draft model is tried again: at first, and at most."""
 _TYPICAL_ROUNDS = 8
 """Rounds over which reading a prompt with the draft model has to pay."""

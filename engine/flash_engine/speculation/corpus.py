@@ -15,7 +15,7 @@ _OPEN_TEXTS = 8
 _STEP = 1000
 """Characters that a step reads, about: half a millisecond."""
 _MOST = CAPACITY
-"""Characters of one text that are read: with 8 such texts the index is at most half full."""
+"""Characters of one text that are read at once: with 8 such texts the index is about half full."""
 _CONTEXT_LINES = 2
 """Whole lines read again before and after a change, so that its tokens are those that it has in its text."""
 
@@ -31,13 +31,12 @@ class Corpus:
 
     def update(self, name: str, text: str) -> None:
         """Take note of the present text of `name`: what changed since the last call is read by the next steps."""
-        text = text[:_MOST]
         before = self._texts.pop(name, "")
         self._texts[name] = text
         if len(self._texts) > _OPEN_TEXTS:
             self._texts.popitem(last=False)
         if text != before:
-            self._read(changed_lines(before, text))
+            self._read(changed_lines(before, text)[:_MOST])
 
     def forget(self, name: str) -> None:
         """`name` is closed; its tokens stay until the index begins anew."""
@@ -59,7 +58,7 @@ class Corpus:
         self.index = SuffixIndex()
         self._pending.clear()
         for text in self._texts.values():
-            self._read(text)
+            self._read(text[:_MOST])
 
     def _read(self, text: str) -> None:
         """Queue `text` in pieces of whole lines, each beginning with the last line of the one before."""

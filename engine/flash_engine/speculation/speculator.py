@@ -109,7 +109,7 @@ class Speculator:
             if length:
                 best = _Round(Source.TEXT, draft.first(length), 0.0)
         model = self._model
-        if model is None or self._controller.model_gain < gain:
+        if model is None or (gain > 0 and gain >= self._controller.model_gain):
             return best
         if not self._controller.tries_model(model.behind(tokens)):
             return best

@@ -1,0 +1,114 @@
+"""The controller's choices, and that a draw at a temperature keeps the target's distribution."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from flash_engine import KVCache, Logits, Tokenizer
+from flash_engine.speculation import Controller, Draft, PassCosts, Source
+
+from ..scripted import CONFIG, ScriptedBackend, ScriptedCache
+from .eager import eager_session
+
+MS = 1e-3
+
+
+def controller(*pass_ms: float, draft_ms: float = 0.1) -> Controller:
+    return Controller(PassCosts([MS * each for each in pass_ms]), draft_seconds=MS * draft_ms)
+
+
+def test_length_is_the_best_of_all() -> None:
+    """Against the expected tokens and costs of every length."""
+    costs = (2.0, 2.4, 2.9, 3.3, 4.2, 5.0, 5.5, 6.3)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        grades = rng.integers(0, 10, rng.integers(0, 8)).tolist()
+        one = controller(*costs)
+        chances = np.cumprod([(grade + 0.5) / 10 for grade in grades])
+        gains = [sum(chances[:n]) - one.rate * MS * (costs[n] - costs[0]) for n in range(len(grades) + 1)]
+        length, gain = one.best_length(Source.MODEL, grades)
+        assert gain == pytest.approx(max(gains))
+        assert length == int(np.argmax(gains))
+
+
+def test_linear_costs_leave_nothing_to_gain() -> None:
+    one = controller(*range(2, 17, 2))
+    assert one.best_length(Source.TEXT, [8] * 7) == (0, 0.0)
+
+
+def test_a_draft_model_that_does_not_pay_pauses_ever_longer_and_is_tried_again() -> None:
+    one = controller(*[2.0] * 8, draft_ms=1.0)
+    rounds = [one.tries_model(1) and (one.tried_model(0.0, 1) or True) for _ in range(4000)]
+    assert rounds[0]
+    assert sum(rounds) < 100
+    assert any(rounds[2000:])
+    starts = [at for at in range(1, 4000) if rounds[at] and not rounds[at - 1]]
+    pauses = np.diff(starts)
+    assert list(pauses) == sorted(pauses)
+
+
+def test_a_prompt_is_read_only_if_it_pays() -> None:
+    one = controller(*[2.0] * 8)
+    assert one.tries_model(10)
+    assert not one.tries_model(100_000)
+
+
+def test_costs_follow_what_is_measured() -> None:
+    costs = PassCosts([MS] * 8)
+    for _ in range(100):
+        costs.measured(1, 2 * MS)
+    assert costs.seconds(1) == pytest.approx(2 * MS, rel=0.05)
+    assert costs.seconds(8) > 1.3 * MS, "a busier machine is busier for all sizes"
+    costs.measured(1, 1000.0)
+    assert costs.seconds(1) < 3 * MS, "one outlier is no new speed"
+
+
+def test_a_draft_goes_on_while_it_pays() -> None:
+    one = controller(2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)
+    assert one.goes_on(Draft())
+    assert one.goes_on(Draft([1], [9]))
+    assert not one.goes_on(Draft([1], [0]))
+
+
+class FourTokens(ScriptedBackend):
+    """The next token is one of four; how likely each is depends on the last."""
+
+    def __init__(self, tilt: float) -> None:
+        super().__init__(lambda tokens: 0)
+        self._tilt = tilt
+
+    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+        assert isinstance(cache, ScriptedCache)
+        rows = np.full((len(tokens), CONFIG.vocab_size), -1e9, np.float32)
+        for row, token in enumerate(tokens):
+            cache.tokens.append(token)
+            rows[row, 100:104] = self._tilt * np.array([(token * k) % 5 for k in range(1, 5)])
+        return rows[len(tokens) - logits :]
+
+
+def test_draws_have_the_distribution_of_the_main_model(tokenizer: Tokenizer) -> None:
+    """Chi-squared over all 64 sequences of three tokens after the first, drafts from another model: below the 99.9 %
+    quantile for 63 degrees of freedom."""
+    main, draft = FourTokens(0.5), FourTokens(0.9)
+    temperature, count = 1.3, 2500
+
+    def chance(before: int, token: int) -> float:
+        scores = np.exp(0.5 * np.array([(before * k) % 5 for k in range(1, 5)]) / temperature)
+        return float(scores[token - 100] / scores.sum())
+
+    seen = dict.fromkeys(itertools.product(range(100, 104), repeat=3), 0)
+    session = eager_session(main, tokenizer, draft)
+    for seed in range(count):
+        session.sync([7, 101])
+        session.trim(2)
+        drawn = tuple(
+            token.id for token in session.generate(max_tokens=3, temperature=temperature, seed=seed)
+        )
+        seen[drawn] += 1
+    assert session.speculation.accepted[Source.MODEL] > count / 10
+    expected = {(a, b, c): count * chance(101, a) * chance(a, b) * chance(b, c) for a, b, c in seen}
+    assert sum((seen[each] - expected[each]) ** 2 / expected[each] for each in seen) < 103.4

@@ -1,0 +1,123 @@
+"""Where drafts come from: the suffix index against a search of everything, texts read in steps, the draft model."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flash_engine import Session, Tokenizer, sampling
+from flash_engine.pace import Pace
+from flash_engine.speculation import Bounds, Corpus, ModelDrafter, TextDrafter
+from flash_engine.speculation.corpus import CAPACITY, changed_lines
+from flash_engine.speculation.suffixes import LONGEST_MATCH, SuffixIndex
+
+from ..conftest import NATIVE, OpenTiny
+from ..tiny import Shape
+from .eager import Eager
+
+FEW = st.lists(st.integers(0, 3), max_size=40)
+
+
+def longest_by_search(texts: list[list[int]], tokens: list[int]) -> int:
+    """Length of the longest suffix of `tokens`, of 3 to LONGEST_MATCH, that a text has before another token."""
+    for length in range(min(len(tokens), LONGEST_MATCH), 2, -1):
+        end = tokens[-length:]
+        for text in texts:
+            if any(text[at : at + length] == end for at in range(len(text) - length)):
+                return length
+    return 0
+
+
+@given(st.lists(FEW, max_size=2), FEW)
+def test_the_longest_match_is_found(texts: list[list[int]], tokens: list[int]) -> None:
+    index = SuffixIndex()
+    for text in texts:
+        index.add(text)
+    found = list(index.matches(tokens, 5))
+    if len(found) < 24:
+        assert max((match.length for match in found), default=0) == longest_by_search(texts, tokens)
+    for match in found:
+        whole = [*tokens[-match.length :], *match.following]
+        assert any(text[at : at + len(whole)] == whole for text in texts for at in range(len(text)))
+
+
+@given(st.text("ab\n", max_size=60), st.text("ab\n", max_size=60))
+def test_changed_lines_hold_the_change(before: str, after: str) -> None:
+    """Every line that is new is among them."""
+    changed = changed_lines(before, after)
+    assert changed in after
+    assert {*after.split("\n")} - {*before.split("\n")} <= {*changed.split("\n")}
+
+
+def test_an_edit_reads_the_lines_around_it(tokenizer: Tokenizer) -> None:
+    lines = [f"value_{number} = compute(first, {number})\n" for number in range(5000)]
+    corpus = Corpus(tokenizer)
+    corpus.update("a.py", "".join(lines))
+    while corpus.step():
+        pass
+    size = len(corpus.index)
+    lines[2500] = "answer = value_1 + value_2\n"
+    corpus.update("a.py", "".join(lines))
+    assert not corpus.step()
+    assert 10 < len(corpus.index) - size < 100
+    bounds = Bounds(tokenizer, 5, b"", frozenset(), b"")
+    draft = TextDrafter(corpus).draft(tokenizer.encode("\nanswer = value_1 +"), bounds)
+    assert tokenizer.decode(draft.tokens).startswith(b" value_2"[: len(tokenizer.decode(draft.tokens))])
+    assert draft.tokens
+
+
+def test_memory_is_bounded_and_open_texts_are_read_again(tokenizer: Tokenizer) -> None:
+    corpus = Corpus(tokenizer)
+    corpus.update("a.py", "alpha = beta(gamma, delta)\n")
+    corpus.step()
+    rng = random.Random(0)
+    for _ in range(CAPACITY // 1000 + 2):
+        corpus.add([rng.randrange(17, 49_000) for _ in range(1000)])
+        while corpus.step():
+            pass
+    assert len(corpus.index) < CAPACITY / 8
+    assert list(corpus.index.matches(tokenizer.encode("alpha = beta("), 3))
+
+
+@pytest.mark.parametrize("device", NATIVE)
+def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, device: str) -> None:
+    """After any acceptance, rejection, trim or fork it drafts what it would draft afresh."""
+    backend = open_tiny(device, Shape())
+    drafter, judge = ModelDrafter(backend), Eager()
+    rng = random.Random(1)
+    tokens = [40, 50, 60]
+    for _ in range(150):
+        bounds = Bounds(tiny_tokenizer, rng.randrange(1, 8), b"", frozenset(), b"")
+        found = drafter.draft(tokens, bounds, judge).tokens
+        fresh = Session(backend, tiny_tokenizer, Pace())
+        fresh.sync(tokens)
+        expected = [token.id for token in fresh.generate(max_tokens=bounds.most)]
+        assert found == expected
+        match rng.choice(["accept", "reject", "trim", "fork"]):
+            case "accept":
+                tokens += found
+            case "reject":
+                tokens += [*found[: rng.randrange(len(found) + 1)], rng.randrange(17, 300)]
+            case "trim" if len(tokens) > 3:
+                del tokens[rng.randrange(2, len(tokens)) :]
+                drafter.truncate(len(tokens))
+            case "fork":
+                drafter = drafter.fork()
+        if len(tokens) > 200:
+            del tokens[5:]
+            drafter.truncate(5)
+        drafter.read(tokens, rng.randrange(3))
+
+
+@pytest.mark.parametrize("prefix", [b" re", b"\n   "])
+def test_drafts_spell_the_byte_prefix(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, prefix: bytes) -> None:
+    backend = open_tiny("reference", Shape())
+    bounds = Bounds(tiny_tokenizer, 7, prefix, frozenset(), b"")
+    draft = ModelDrafter(backend).draft([40, 50, 60], bounds, Eager())
+    data = tiny_tokenizer.decode(draft.tokens)
+    assert data.startswith(prefix) or prefix.startswith(data)
+    rows = backend.forward([40, 50, 60], backend.new_cache(), logits=1)
+    assert draft.tokens[0] == sampling.greedy(rows[0], tiny_tokenizer.allowed(prefix))[0]
