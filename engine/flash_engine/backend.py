@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,18 @@ class KVCache(Protocol):
 
     def fork(self) -> KVCache:
         """An independent copy of the valid positions."""
+        ...
+
+
+@runtime_checkable
+class StorableCache(Protocol):
+    """A KVCache whose content can be put away and taken back, bit for bit, by the same backend and model."""
+
+    def save(self) -> bytes: ...
+
+    def restore(self, data: bytes, length: int) -> None:
+        """Hold the `length` positions of `data`, made by `save`. Raises ValueError, before anything is changed, if the
+        size is wrong."""
         ...
 
 

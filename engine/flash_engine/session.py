@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from flash_engine.backend import Backend, Logits
+from flash_engine.backend import Backend, Logits, StorableCache
 from flash_engine.errors import Cancelled, CapacityError
 from flash_engine.generation import Generation
 from flash_engine.pace import Pace
@@ -192,6 +192,31 @@ class Session:
         twin._drafts = self._drafts.copy()
         twin._draft_logits = self._draft_logits.copy()
         return twin
+
+    def save(self) -> tuple[list[int], bytes] | None:
+        """The tokens in the cache and its content, for `load`; None on a device whose caches cannot be put away."""
+        if not isinstance(self._cache, StorableCache):
+            return None
+        length = min(len(self._tokens), self._cache.length)
+        self._drop_drafts(length)
+        return self._tokens[:length], self._cache.save()
+
+    def load(self, tokens: Sequence[int], data: bytes) -> None:
+        """Hold `tokens` with the cache content `data`, as `save` gave them for the same model and device: everything
+        after is as if they had just been computed.
+
+        Raises CapacityError, or ValueError (the device's caches cannot be put away; `data` of another size; an id
+        outside the vocabulary), before anything is changed.
+        """
+        if not isinstance(self._cache, StorableCache):
+            raise ValueError(f"{self._backend.name} cannot take a KV cache back")
+        self._check(tokens)
+        self._cache.restore(data, len(tokens))
+        self.epoch += 1
+        self._drafts, self._draft_logits, self._logits = [], [], None
+        self._tokens = list(tokens)
+        if self._speculator:
+            self._speculator.truncate(0)
 
     def _check(self, tokens: Sequence[int]) -> None:
         if not tokens:

@@ -23,6 +23,26 @@ std::unique_ptr<KvCache> KvCache::fork() const {
   return copy;
 }
 
+std::string KvCache::save() const {
+  std::string data;
+  const int used = (length_ + kAttentionBlock - 1) / kAttentionBlock;
+  data.reserve(used * block_bytes());
+  for (int i = 0; i < used; ++i) data.append(reinterpret_cast<const char*>(blocks_[i].get()), block_bytes());
+  return data;
+}
+
+void KvCache::restore(const char* data, std::size_t size, int length) {
+  const std::size_t used = length < 0 ? 0 : (length + kAttentionBlock - 1) / kAttentionBlock;
+  if (length < 0 || size != used * block_bytes())
+    throw std::invalid_argument(std::to_string(size) + " bytes are not those of " + std::to_string(length) +
+                                " tokens of this cache");
+  length_ = 0;
+  blocks_.clear();
+  prepare(length);
+  for (std::size_t i = 0; i < used; ++i) std::memcpy(blocks_[i].get(), data + i * block_bytes(), block_bytes());
+  length_ = length;
+}
+
 void KvCache::prepare(int length) {
   const std::size_t needed = (length + kAttentionBlock - 1) / kAttentionBlock;
   for (std::size_t i = length_ / kAttentionBlock; i < needed; ++i) {

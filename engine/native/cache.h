@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels.h"
@@ -20,6 +21,12 @@ class KvCache {
   void trim(int length);
   // An independent cache with the same content; blocks are copied when one of the two writes to them.
   std::unique_ptr<KvCache> fork() const;
+
+  // The blocks that hold the positions, one after the other, as restore takes them back.
+  std::string save() const;
+  // Holds the `length` positions that `size` bytes of save() hold. Throws std::invalid_argument, before anything is
+  // changed, if they cannot be of such a cache.
+  void restore(const char* data, std::size_t size, int length);
 
   // Makes the positions length() .. length-1 writable; they count only after set_length(length).
   void prepare(int length);

@@ -133,7 +133,16 @@ NB_MODULE(_native, m) {
       .def_prop_ro("length", &KvCache::length)
       .def_prop_ro("bytes", &KvCache::bytes)
       .def("trim", &KvCache::trim, "length"_a)
-      .def("fork", &KvCache::fork);
+      .def("fork", &KvCache::fork)
+      .def("save",
+           [](const KvCache& cache) {
+             const std::string data = cache.save();
+             return nb::bytes(data.data(), data.size());
+           })
+      .def(
+          "restore",
+          [](KvCache& cache, const nb::bytes& data, int length) { cache.restore(data.c_str(), data.size(), length); },
+          "data"_a, "length"_a);
 
   nb::class_<AttentionShape>(m, "AttentionShape").def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
 

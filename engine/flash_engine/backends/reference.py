@@ -37,6 +37,18 @@ class ReferenceCache:
     def fork(self) -> ReferenceCache:
         return ReferenceCache(self.keys.copy(), self.values.copy(), self.length)
 
+    def save(self) -> bytes:
+        return self.keys[:, : self.length].tobytes() + self.values[:, : self.length].tobytes()
+
+    def restore(self, data: bytes, length: int) -> None:
+        parts = (self.keys[:, :length], self.values[:, :length])
+        if length < 0 or len(data) != sum(part.nbytes for part in parts):
+            raise ValueError(f"{len(data)} bytes are not those of {length} tokens of this cache")
+        numbers = np.frombuffer(data)
+        self.keys[:, :length] = numbers[: parts[0].size].reshape(parts[0].shape)
+        self.values[:, :length] = numbers[parts[0].size :].reshape(parts[1].shape)
+        self.length = length
+
 
 class ReferenceBackend:
     """Every architecture that a ModelConfig describes, in float64.
