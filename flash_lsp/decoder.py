@@ -19,6 +19,7 @@ from flash_lsp.context.plan import Planner
 from flash_lsp.context.recent import Surroundings
 from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine
+from flash_lsp.recall import Recall
 from flash_lsp.settings import Settings
 from flash_lsp.study import Study
 
@@ -28,6 +29,8 @@ ENGINE_ERROR = "engine-error"
 
 _MOMENT = 0.15
 """Seconds without a decode after which work behind begins: about a key's gap."""
+
+_KEEPING_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -52,8 +55,14 @@ class ModelDecoder:
     """Documents whose KV cache is kept where no memory plan was made."""
 
     def __init__(
-        self, engine: InferenceEngine, completer: Completer, loop: asyncio.AbstractEventLoop
+        self,
+        engine: InferenceEngine,
+        completer: Completer,
+        loop: asyncio.AbstractEventLoop,
+        recall: Recall | None = None,
     ) -> None:
+        """recall: what keeps KV caches for the next start; None: nothing is kept."""
+        self._recall = recall
         self.spent = Spent()
         self._engine = engine
         self._completer = completer
@@ -103,21 +112,26 @@ class ModelDecoder:
         """Drop what the model keeps of a closed document."""
 
         def forget() -> None:
-            self._lineages.pop(uri, None)
+            lineage = self._lineages.pop(uri, None)
+            if lineage:
+                self._keep(uri, lineage)
             if self._study:
                 self._study.forget(uri)
 
         self._engine.submit(forget, urgent=False)
 
     def close(self) -> None:
-        """End the model thread."""
+        """Put away what is to be kept, and end the model thread."""
         self._stop_behind()
+        if self._recall:
+            with contextlib.suppress(RuntimeError, TimeoutError):  # closed already; the model is busy
+                self._engine.submit(self._keep_all).result(_KEEPING_SECONDS)
         self._engine.close()
 
     def _decode(self, job: Job, cancel: threading.Event, progress: Callable[[str], None]) -> Suggestion:
         lineage = self._lineages.get(job.uri)
         if lineage is None:
-            lineage = self._lineages[job.uri] = new_lineage(self._engine, self._completer)
+            lineage = self._lineages[job.uri] = self._begin(job)
         lineage.face(job)
         session = lineage.session
         computed, reused = session.computed, session.reused
@@ -196,6 +210,24 @@ class ModelDecoder:
             logger.error("the engine failed on the context of %s: %s", job.uri, type(error).__name__)
             self._lineages.pop(job.uri, None)
 
+    def _begin(self, job: Job) -> Lineage:
+        lineage = new_lineage(self._engine, self._completer)
+        if self._recall and isinstance(lineage.session, Session):
+            place = job.place
+            prompt = self._completer.prompt(
+                job.path, place.prefix, place.suffix, state=lineage.state, max_tokens=job.max_tokens
+            )
+            self._recall.restore(lineage.session, job.uri, prompt.tokens)
+        return lineage
+
+    def _keep(self, uri: str, lineage: Lineage) -> None:
+        if self._recall and isinstance(lineage.session, Session):
+            self._recall.keep(lineage.session, uri)
+
+    def _keep_all(self) -> None:
+        for uri, lineage in self._lineages.items():
+            self._keep(uri, lineage)
+
     def _report(self, callback: Callable[..., None], *values: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped
             self._loop.call_soon_threadsafe(callback, *values)
@@ -242,4 +274,6 @@ def load_model(
         threads=settings.threads,
         progress=progress,
     )
-    return ModelDecoder(engine, Completer(engine), loop)
+    completer = Completer(engine)
+    recall = Recall(engine, completer, settings.kv_store_mb) if settings.kv_store_mb else None
+    return ModelDecoder(engine, completer, loop, recall)

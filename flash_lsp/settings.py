@@ -91,6 +91,7 @@ class Settings:
     """Decode speculatively where that is faster; the suggestions are the same."""
     device: str = _choice("auto", "native", "mlx", "reference")
     threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
+    kv_store_mb: int = _number(0, 0, 1_000_000, "10^6 bytes of KV caches kept on disk; 0: none")
     remote: str = _text("the address of a completion server, such as https://models.example.com")
     """Completions come from there instead of a model on this machine; see docs/remote.md for this and what follows."""
     remote_protocol: str = _choice("auto", "llama.cpp", "openai")

@@ -381,4 +381,5 @@ def _model_of(settings: Settings) -> tuple[object, ...]:
         for each in dataclasses.fields(settings)
         if each.name.startswith("remote")
     ]
-    return settings.model, settings.draft, settings.speculation, settings.device, settings.threads, *remote
+    local = ("model", "draft", "speculation", "device", "threads", "kv_store_mb")
+    return *(getattr(settings, name) for name in local), *remote
