@@ -25,7 +25,7 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 GROUP = 32
-_SLICE_VALUES = 1 << 22
+_SLICE_VALUES = 1 << 20
 """Values that are converted at once: what a conversion takes besides its result is a few times this."""
 
 
