@@ -74,7 +74,7 @@ class ModelDecoder:
         self._planner = Planner()
         self._surroundings: Callable[[str], Surroundings | None] = lambda uri: None
         self._pause: asyncio.TimerHandle | None = None
-        self._interrupt = threading.Event()
+        self._interrupt = Cancel()
 
     @property
     def device(self) -> str:
@@ -195,7 +195,7 @@ class ModelDecoder:
 
     def _begin_behind(self, job: Job) -> None:
         around = self._surroundings(job.uri)
-        cancel = self._interrupt = threading.Event()
+        cancel = self._interrupt = Cancel()
         if around is not None:
             with contextlib.suppress(RuntimeError):  # the engine is closed
                 self._engine.submit(lambda: self._advance(job, around, cancel), urgent=False)
