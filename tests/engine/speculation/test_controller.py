@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -81,7 +82,9 @@ class FourTokens(ScriptedBackend):
         super().__init__(lambda tokens: 0)
         self._tilt = tilt
 
-    def forward(self, tokens: Sequence[int], cache: KVCache, *, logits: int) -> Logits:
+    def forward(
+        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+    ) -> Logits:
         assert isinstance(cache, ScriptedCache)
         rows = np.full((len(tokens), CONFIG.vocab_size), -1e9, np.float32)
         for row, token in enumerate(tokens):
