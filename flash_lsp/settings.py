@@ -78,6 +78,8 @@ class Settings:
     """Whether to decode only what is asked for; auto: on battery."""
     completion: str = _choice("auto", "always", "never")
     """Whether `textDocument/completion` is answered; auto: for clients without inline completion."""
+    statistics: bool = _flag(True)
+    """Count locally what is shown, accepted and kept."""
     model: str = _setting(
         "flash-coder", lambda value: isinstance(value, str) and value != "", "a model's name or its folder"
     )

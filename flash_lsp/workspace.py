@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from flash_engine import FlashError
 from flash_lsp import protocol
+from flash_lsp.acceptance import Acceptance
 from flash_lsp.context.recent import OpenFile, Recent, Surroundings
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
@@ -29,9 +31,13 @@ from flash_lsp.rpc import FlashProtocol, converter
 from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
 from flash_lsp.silences import explain
+from flash_lsp.statistics import REQUESTS, SILENCE, Statistics
 from flash_lsp.text import Document
 
 logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 10.0
+"""Between a reply and its being counted in the file."""
 
 Load = Callable[[Settings, asyncio.AbstractEventLoop, Report], ModelDecoder]
 
@@ -60,6 +66,9 @@ class FlashServer(LanguageServer):
         self._sessions: dict[str, DocumentSession] = {}
         self._late = ShowLate()
         self._recent = Recent()
+        self._statistics = Statistics()
+        self._acceptance: dict[str, Acceptance] = {}
+        self._flushing: asyncio.TimerHandle | None = None
         self._loading = asyncio.Lock()
         self._waking: asyncio.TimerHandle | None = None
 
@@ -87,6 +96,11 @@ class FlashServer(LanguageServer):
         if self._decoder:
             session.attach(self._decoder)
         self._sessions[document.uri] = session
+        self._acceptance[document.uri] = Acceptance(
+            document,
+            lambda name: self._count(document.language_id, name),
+            asyncio.get_running_loop().call_later,
+        )
 
     def change_document(self, params: types.DidChangeTextDocumentParams) -> None:
         session = self._sessions.get(params.text_document.uri)
@@ -98,6 +112,7 @@ class FlashServer(LanguageServer):
         if edits:
             self._visit(session.document)
             self._recent.edited(session.document, edits[-1])
+            self._acceptance[session.document.uri].changed(edits)
         self._late.edited(session.document.uri)
         session.changed(edits)
 
@@ -107,6 +122,7 @@ class FlashServer(LanguageServer):
             session.close()
             self._late.forget(uri)
             self._recent.closed(uri)
+            self._acceptance.pop(uri).close()
             if isinstance(self._decoder, ModelDecoder):
                 self._decoder.forget(uri)
 
@@ -154,6 +170,8 @@ class FlashServer(LanguageServer):
             withdraw()
             raise
         self._record(session, reply)
+        if reply.text and not chosen and session is self._sessions.get(uri):
+            self._acceptance[uri].shown(end, reply.text)
         return reply
 
     def _name(self, uri: str) -> str:
@@ -305,8 +323,9 @@ class FlashServer(LanguageServer):
             self.close_document(uri)
 
     def stop(self) -> None:
-        """Stop decoding and free the model."""
+        """Stop decoding, write the statistics and free the model."""
         self.close_documents()
+        self._flush()
         if isinstance(self._decoder, ModelDecoder):
             self._decoder.close()
 
@@ -331,6 +350,12 @@ class FlashServer(LanguageServer):
     def _record(self, session: DocumentSession, reply: Reply) -> None:
         record = protocol.reply_record(session.document.uri, self.totals.requests, reply)
         self.totals.count(record)
+        language = session.document.language_id
+        self._count(language, REQUESTS)
+        if reply.silence:
+            self._count(language, f"{SILENCE}{reply.silence}")
+        if self.settings.statistics and reply.text:
+            self._statistics.latency(language, record["ms"])
         if self.protocol.trace != types.TraceValue.Off:
             verbose = json.dumps(record) if self.protocol.trace == types.TraceValue.Verbose else None
             self.log_trace(types.LogTraceParams(protocol.REPLY_TRACE, verbose))
@@ -346,6 +371,22 @@ class FlashServer(LanguageServer):
         if reply.silence != self._silence:
             self._silence = reply.silence
             self._show_status()
+
+    def _count(self, language: str, name: str) -> None:
+        if not self.settings.statistics:
+            self._statistics.drop()
+            return
+        self._statistics.count(language, name)
+        if self._flushing is None:
+            self._flushing = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        """Write the statistics; a file that cannot be written is no reason to stop."""
+        self._flushing = None
+        try:
+            self._statistics.flush()
+        except (OSError, sqlite3.Error) as error:
+            logger.warning("the statistics cannot be written to %s: %s", self._statistics.path, error)
 
     def _show_status(self) -> None:
         """Tell the client how things stand: that replies are empty and why, or that they no longer are."""

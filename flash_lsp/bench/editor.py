@@ -49,7 +49,7 @@ class Editor:
     """A client of one server process: `async with Editor(settings) as editor`."""
 
     def __init__(self, settings: Mapping[str, Any] | None = None, command: Sequence[str] = SERVE) -> None:
-        self.settings = dict(settings or {})
+        self.settings = {"statistics": False} | dict(settings or {})
         self.command = command
         self.started = 0.0
         self._client = LanguageClient("flash-lsp bench", "1")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flash_lsp.cli import bench, cache, complete, demo, doctor, models, selftest, serve
+from flash_lsp.cli import bench, cache, complete, demo, doctor, models, selftest, serve, stats
 
 app = typer.Typer(
     help="Offline code completion: a language server with an in-process int4 engine.",
@@ -23,6 +23,7 @@ app.add_typer(bench.app, name="bench")
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 app.command()(doctor.doctor)
+app.command()(stats.stats)
 app.command()(selftest.selftest)
 
 
