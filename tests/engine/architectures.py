@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -128,12 +130,22 @@ COMMON = {
 }
 
 
-def make(case: str, folder: Path, dtype: torch.dtype = torch.float32, **saving: Any) -> Any:
-    """The model of a case with weights of unit gain, written into `folder`; as transformers' model."""
+def make(
+    case: str,
+    folder: Path,
+    dtype: torch.dtype = torch.float32,
+    *,
+    sizes: Mapping[str, int] = MappingProxyType({}),
+    **saving: Any,
+) -> Any:
+    """The model of a case with weights of unit gain, written into `folder`; as transformers' model.
+
+    sizes: fields of the config in place of COMMON's.
+    """
     model_type, special = CASES[case]
     kind = transformers.CONFIG_MAPPING[model_type]
     heads = {"num_key_value_heads": 4} if model_type == "deepseek_v2" else {}
-    config = kind(**{**COMMON, **heads, **special}, attn_implementation="eager")
+    config = kind(**{**COMMON, **heads, **sizes, **special}, attn_implementation="eager")
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
