@@ -211,7 +211,7 @@ class ModelDecoder:
             self._lineages.pop(job.uri, None)
 
     def _begin(self, job: Job) -> Lineage:
-        lineage = new_lineage(self._engine, self._completer)
+        lineage = new_lineage(self._engine, self._completer, self._recall)
         if self._recall and isinstance(lineage.session, Session):
             place = job.place
             prompt = self._completer.prompt(

@@ -22,6 +22,7 @@ from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine, InferenceSession
 from flash_lsp.prompt.builder import Prompt
 from flash_lsp.prompt.window import ContextBlock, PromptState
+from flash_lsp.recall import Recall
 
 FIRST_SECONDS = 0.3
 """Prefill time that a first suggestion may take."""
@@ -54,10 +55,13 @@ class Lineage:
         return 0
 
 
-def new_lineage(engine: InferenceEngine, completer: Completer) -> Lineage:
-    """A lineage for a document. An engine elsewhere keeps its caches itself, and is not shown other files."""
+def new_lineage(engine: InferenceEngine, completer: Completer, recall: Recall | None = None) -> Lineage:
+    """A lineage for a document. An engine elsewhere keeps its caches itself, and is not shown other files.
+
+    recall: what brings back caches of an earlier run; None: nothing does.
+    """
     if isinstance(engine, Engine):
-        return LocalLineage(engine, completer)
+        return LocalLineage(engine, completer, recall)
     return Lineage(engine.session(), PromptState())
 
 
@@ -70,9 +74,10 @@ class _Track:
 class LocalLineage(Lineage):
     """The KV caches of one document: the one that answers, and the one behind. Used on the model thread only."""
 
-    def __init__(self, engine: Engine, completer: Completer) -> None:
+    def __init__(self, engine: Engine, completer: Completer, recall: Recall | None = None) -> None:
         self._engine = engine
         self._completer = completer
+        self._recall = recall
         self._behind: _Track | None = None
         self._epoch: int | None = None
         self._use(_Track(engine.session(), PromptState()))
@@ -104,6 +109,8 @@ class LocalLineage(Lineage):
                 return 0
             session = self._front.session.fork() if same and context else self._engine.session()
             self._behind = _Track(session, PromptState(context))
+            if self._recall and not session.tokens:
+                self._recall.restore(session, job.uri, self._prompt(self._behind, job).tokens)
         session = self._behind.session
         before = session.computed
         with contextlib.suppress(Cancelled):

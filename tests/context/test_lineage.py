@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import flash_lsp
 from flash_engine import DeviceError, Engine
+from flash_lsp import recall
 from flash_lsp.answers import Place
 from flash_lsp.completer import Completer
 from flash_lsp.context import lineage as module
@@ -94,6 +96,35 @@ def test_a_better_context_takes_over_only_when_it_is_there(engine: Engine, linea
         assert lineage.advance(job(5000, "ab"), around(OTHER, epoch=1), planner, GO) > 100
         assert sync(lineage, job(5000, "abc")) <= 3
         assert lineage.state.context
+
+    engine.submit(work).result()
+
+
+def test_a_cache_with_context_is_known_again_after_a_restart(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "store_folder", lambda: tmp_path / "kv")
+    monkeypatch.setattr(module, "FIRST_SECONDS", 1e-9)
+    here = replace(job(5000), uri=(tmp_path / "a.py").as_uri())
+    changed = replace(OTHER, text=OTHER.text.replace("helper", "assistant"))
+
+    def start(*others: OpenFile) -> tuple[LocalLineage, int, int]:
+        """A lineage after a restart: tokens computed behind, then those that the next answer computes."""
+        completer = Completer(engine)
+        lineage = LocalLineage(engine, completer, recall.Recall(engine, completer, 100))
+        sync(lineage, here)
+        behind = lineage.advance(here, around(*others), Planner(), GO)
+        return lineage, behind, sync(lineage, here)
+
+    def work() -> None:
+        lineage, computed, _ = start(OTHER)
+        assert computed > 4 * module._SMALLEST
+        assert lineage.state.context
+        recall.Recall(engine, Completer(engine), 100).keep(lineage.session, here.uri)
+        again, restored, answered = start(OTHER)
+        assert (restored, answered) == (1, 0), "but for the last token, whose logits are wanted"
+        assert again.session.tokens == lineage.session.tokens
+        assert start(changed)[1] > 4 * module._SMALLEST
 
     engine.submit(work).result()
 
