@@ -33,6 +33,8 @@ class Job:
     until: bytes = b""
     buffer: str = ""
     """What the editor has open: drafts may be taken from it."""
+    seed: int | None = None
+    """Of draws at temperature 1; None: greedy."""
 
 
 @dataclass(slots=True)
@@ -126,12 +128,12 @@ class _Bench:
             yield Job(prompt.tokens, prompt.held, buffer=case.prefix[: case.prefix.rfind("\n") + 1])
 
     def random(self) -> Iterator[Job]:
-        """Random tokens: nothing can be foreseen."""
+        """Random tokens, continued by draws: it does not repeat itself, as greedy text after random tokens soon does."""
         rng = random.Random(_SEED)
         tokenizer = self._engine.tokenizer
         text_tokens = [token for token in range(tokenizer.vocab_size) if tokenizer.token_bytes(token)]
-        for _ in range(self._count):
-            yield Job(rng.choices(text_tokens, k=_RANDOM_PROMPT))
+        for number in range(self._count):
+            yield Job(rng.choices(text_tokens, k=_RANDOM_PROMPT), seed=number)
 
     def measure(self, jobs: Iterator[Job]) -> dict[str, Any]:
         outcome = Outcome()
@@ -171,6 +173,8 @@ class _Bench:
             stop=self._completer.template.stop,
             prefix=job.held,
             until=job.until,
+            temperature=0.0 if job.seed is None else 1.0,
+            seed=job.seed,
         )
         tokens = []
         data = b""

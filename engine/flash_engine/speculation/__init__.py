@@ -6,7 +6,7 @@ compared with the guess, which is rejection sampling for a draft that is certain
 decoding, token for token, at any temperature.
 """
 
-from flash_engine.speculation.controller import Controller
+from flash_engine.speculation.controller import Choice, Controller
 from flash_engine.speculation.corpus import Corpus
 from flash_engine.speculation.costs import PassCosts
 from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
@@ -17,6 +17,7 @@ from flash_engine.speculation.text import TextDrafter
 __all__ = [
     "LONGEST",
     "Bounds",
+    "Choice",
     "Controller",
     "Corpus",
     "Draft",

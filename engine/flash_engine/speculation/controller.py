@@ -7,14 +7,17 @@ these choices reach (W. Dinkelbach, "On nonlinear fractional programming", 1967)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from enum import StrEnum
 from itertools import accumulate
 from operator import mul
 from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
 from flash_engine.speculation.costs import PassCosts
-from flash_engine.speculation.draft import Draft, Source
+from flash_engine.speculation.draft import LONGEST, Draft, Source
+from flash_engine.speculation.ledger import Ledger
 
 _FOLLOW = 0.04
 """How fast running means follow."""
@@ -24,6 +27,20 @@ _PAUSES = (16, 1024)
 """Rounds until the draft model is tried again: at first, and at most."""
 _TYPICAL_ROUNDS = 8
 """Rounds over which reading a prompt with the draft model has to pay."""
+_PLAUSIBLE = 0.9
+"""Acceptance at which a draft model has to pay if it is to be tried at all."""
+
+
+class Choice(StrEnum):
+    """What was done in a round and, if it was a plain pass, why."""
+
+    MODEL = "model"
+    TEXT = "text"
+    DEAR = "plain: by their prices drafts cannot pay"
+    BUDGET = "plain: no loss is affordable now"
+    PAUSED = "plain: the draft model did not pay"
+    UNREAD = "plain: the prompt is too long for the draft model to read it"
+    UNSURE = "plain: no draft is likely enough"
 
 
 class Controller:
@@ -32,6 +49,9 @@ class Controller:
     def __init__(self, costs: PassCosts, draft_seconds: float = 0.0) -> None:
         """draft_seconds: of drafting a token with the draft model."""
         self.costs = costs
+        self.ledger = Ledger(costs)
+        self.choices: Counter[Choice] = Counter()
+        """Rounds by what was chosen."""
         self.acceptance = {source: Acceptance() for source in Source}
         self.draft_seconds = draft_seconds
         self.read_seconds = draft_seconds / 8
@@ -48,39 +68,56 @@ class Controller:
         """Tokens a second that are being reached: at least those of plain decoding."""
         return max(self._tokens / self._seconds, 1 / self.costs.seconds(1))
 
-    def best_length(self, source: Source, grades: Sequence[int]) -> tuple[int, float]:
-        """How many tokens of a draft of these grades to verify, and the tokens that this gains beyond a plain pass."""
+    def best_length(self, source: Source, grades: Sequence[int], drafting: float) -> tuple[int, float]:
+        """How many tokens of a draft of these grades to verify, and the tokens that this gains beyond a plain pass.
+
+        drafting: seconds spent already, which count only in what is affordable.
+        """
         plain, rate = self.costs.seconds(1), self.rate
         best, most, expected = 0, 0.0, 0.0
         for length, chance in enumerate(self._chances(source, grades), 1):
+            if not self.ledger.affords(drafting, length):
+                break
             expected += chance
             gain = expected - rate * (self.costs.seconds(length + 1) - plain)
             if gain > most:
                 best, most = length, gain
         return best, most
 
-    def goes_on(self, draft: Draft) -> bool:
-        """Whether the draft model should draft another token."""
-        if not draft.grades:
+    def goes_on(self, draft: Draft, drafting: float) -> bool:
+        """Whether the draft model should draft another token. drafting: seconds spent before the draft began."""
+        length = len(draft.grades)
+        if not self.ledger.affords(drafting + (length + 1) * self.draft_seconds, length + 1):
+            return False
+        if not length:
             return True
-        size = 1 + len(draft.grades)
         chance = self._chances(Source.MODEL, draft.grades)[-1] * self.acceptance[Source.MODEL].mean
         return chance > self.rate * (
-            self.draft_seconds + self.costs.seconds(size + 1) - self.costs.seconds(size)
+            self.draft_seconds + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
         )
 
-    def tries_model(self, behind: int) -> bool:
-        """Whether the draft model should draft now, having `behind` tokens of the session to read first.
+    def price(self, behind: int, drafts: int) -> float:
+        """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""
+        return (behind - 1) * self.read_seconds + drafts * self.draft_seconds
+
+    def objection(self, behind: int, drafting: float) -> Choice | None:
+        """Why the draft model should not draft now, having `behind` tokens of the session to read first; None: it
+        should. drafting: seconds of this round spent already.
 
         It pauses when it does not pay, ever longer, and is then tried again.
         """
+        if not self._can_pay():
+            return Choice.DEAR
         if self._paused:
             self._paused -= 1
-            return False
+            return Choice.PAUSED
+        if not self.ledger.affords(drafting + self.price(behind, 1), 1):
+            return Choice.BUDGET
         if self.model_gain <= 0:
             self.model_gain = _BENEFIT_OF_DOUBT
         reading = behind * self.read_seconds * self.rate
-        return behind <= max(self._rested, 2 * len(self.costs)) or reading < self.model_gain * _TYPICAL_ROUNDS
+        pays = behind <= max(self._rested, 2 * len(self.costs)) or reading < self.model_gain * _TYPICAL_ROUNDS
+        return None if pays else Choice.UNREAD
 
     def tried_model(self, gain: float, drafted: int) -> None:
         """Take note that a round gains `gain` tokens by verifying what took the time of `drafted` tokens to draft."""
@@ -96,6 +133,7 @@ class Controller:
         """Take note of a round that committed tokens in `seconds`."""
         self._tokens += _FOLLOW * (committed - self._tokens)
         self._seconds += _FOLLOW * (seconds - self._seconds)
+        self.ledger.settle(committed, seconds)
 
     def drafted(self, tokens: int, seconds: float) -> None:
         """Take note that drafting `tokens` with the draft model took `seconds`."""
@@ -107,17 +145,30 @@ class Controller:
 
     def figures(self) -> dict[str, Any]:
         """What is known, for people: pass_ms of 1 to 8 tokens, draft_ms a token, acceptance by source and position,
-        model_gain (tokens a round), and whether the draft model is `paused`."""
+        model_gain (tokens a round), whether the draft model is `paused`, ahead_ms (what may be lost now: Ledger),
+        and the rounds by choice."""
         return {
             "pass_ms": [round(1e3 * each, 3) for each in self.costs.table()],
             "draft_ms": round(1e3 * self.draft_seconds, 3),
             "model_gain": round(self.model_gain, 3),
             "paused": self._paused > 0,
+            "ahead_ms": round(1e3 * self.ledger.ahead, 3),
+            "choices": {str(choice): count for choice, count in self.choices.most_common()},
             "acceptance": {
                 str(source): [share and round(share, 3) for share in acceptance.by_position()]
                 for source, acceptance in self.acceptance.items()
             },
         }
+
+    def _can_pay(self) -> bool:
+        """Whether by what is measured some length of draft would gain at a high acceptance."""
+        plain, expected = self.costs.seconds(1), 0.0
+        for length in range(1, LONGEST + 1):
+            expected += _PLAUSIBLE**length
+            price = length * self.draft_seconds + self.costs.seconds(1 + length) - plain
+            if expected * plain > price:
+                return True
+        return False
 
     def _chances(self, source: Source, grades: Sequence[int]) -> list[float]:
         """For each token of a draft, the probability that it and all before it are accepted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import Self
 
 from flash_engine.constraint import remaining
 from flash_engine.tokenizer import Tokenizer
@@ -72,11 +72,3 @@ class Bounds:
             kept.append(token)
             bounds = after
         return kept
-
-
-class Judge(Protocol):
-    """Decides while a draft grows, so that no effort goes into tokens that will not be verified."""
-
-    def goes_on(self, draft: Draft) -> bool:
-        """Whether another token is worth drafting."""
-        ...

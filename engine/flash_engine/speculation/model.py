@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from flash_engine import sampling
 from flash_engine.backend import Backend, Logits
-from flash_engine.speculation.draft import GRADES, Bounds, Draft, Judge
+from flash_engine.speculation.draft import GRADES, Bounds, Draft
 
 _CHUNK = 64
 """Tokens of a prompt that are read in one pass."""
@@ -41,8 +41,8 @@ class ModelDrafter:
             self._forward(part, logits=0)
             self._agreed += len(part)
 
-    def draft(self, tokens: Sequence[int], bounds: Bounds, judge: Judge) -> Draft:
-        """What may follow `tokens`, for as long as the judge asks for more; empty where the context ends."""
+    def draft(self, tokens: Sequence[int], bounds: Bounds, goes_on: Callable[[Draft], bool]) -> Draft:
+        """What may follow `tokens`, while `goes_on` says so of the draft so far; empty where the context ends."""
         draft = Draft()
         most = min(bounds.most, self._backend.capacity - len(tokens))
         if most <= 0:
@@ -50,7 +50,7 @@ class ModelDrafter:
         self.read(tokens, len(tokens))
         fresh = list(tokens[self._agreed :])
         after: Bounds | None = bounds
-        while after is not None and len(draft.tokens) < most and judge.goes_on(draft):
+        while after is not None and len(draft.tokens) < most and goes_on(draft):
             logits = self._forward(fresh, logits=1)[0, : bounds.tokenizer.vocab_size]
             allowed = bounds.tokenizer.allowed(after.remainder) if after.remainder else None
             token, logprob = sampling.greedy(logits, allowed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
-from flash_engine.speculation.controller import Controller
+from flash_engine.speculation.controller import Choice, Controller
 from flash_engine.speculation.draft import Bounds, Draft, Source
 from flash_engine.speculation.model import ModelDrafter
 from flash_engine.speculation.text import TextDrafter
@@ -38,28 +39,46 @@ class Tally:
 class _Round:
     """One pass of the main model with a draft, or without."""
 
-    source: Source
-    draft: Draft
-    seconds: float
-    """Spent on drafting."""
+    choice: Choice
+    draft: Draft = field(default_factory=Draft)
+    seconds: float = 0.0
+    """Spent on drafting and, once it is done, on the pass."""
     accepted: int = 0
+    is_verified: bool = False
+
+    @property
+    def source(self) -> Source:
+        return Source.TEXT if self.choice is Choice.TEXT else Source.MODEL
 
 
 class Speculator:
     """Drafts for one session. `model` and `texts` may each be None."""
 
-    def __init__(self, controller: Controller, model: ModelDrafter | None, texts: TextDrafter | None) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        model: ModelDrafter | None,
+        texts: TextDrafter | None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """clock: in seconds."""
         self.tally = Tally()
         self._controller = controller
         self._model = model
         self._texts = texts
+        self._clock = clock
         self._round: _Round | None = None
 
     def propose(self, tokens: Sequence[int], bounds: Bounds) -> list[int]:
         """What to verify in the pass of the last of `tokens`; [] for a plain pass."""
         self._finish()
-        round_ = self._best(tokens, bounds) if bounds.most > 0 else _plain()
+        begin = self._clock()
+        round_ = self._best(tokens, bounds, begin) if bounds.most > 0 else _Round(Choice.UNSURE)
+        costs = self._controller.costs
+        dearest = max(2 * round_.seconds, costs.seconds(1))
+        round_.seconds = min(self._clock() - begin, dearest)
         self._round = round_
+        self._controller.choices[round_.choice] += 1
         self.tally.passes += 1
         self.tally.drafted[round_.source] += len(round_.draft.tokens)
         return round_.draft.tokens
@@ -67,7 +86,10 @@ class Speculator:
     def verified(self, seconds: float) -> None:
         """The pass with the last proposal took `seconds`."""
         if self._round:
-            self._controller.costs.measured(1 + len(self._round.draft.tokens), seconds)
+            costs, size = self._controller.costs, 1 + len(self._round.draft.tokens)
+            costs.measured(size, seconds)
+            self._round.seconds += costs.seconds(size)
+            self._round.is_verified = True
 
     def chosen(self, token: int) -> None:
         """`token` is the session's next one: a verdict on the draft, as far as it was right until now."""
@@ -85,7 +107,7 @@ class Speculator:
 
     def truncate(self, length: int) -> None:
         """Only the first `length` tokens of the session are still the same."""
-        self._round = None
+        self._finish()
         if self._model:
             self._model.truncate(length)
 
@@ -98,46 +120,44 @@ class Speculator:
 
     def fork(self) -> Self:
         """For a fork of the session, with a tally of its own."""
-        return type(self)(self._controller, self._model and self._model.fork(), self._texts)
+        return type(self)(self._controller, self._model and self._model.fork(), self._texts, self._clock)
 
-    def _best(self, tokens: Sequence[int], bounds: Bounds) -> _Round:
+    def _best(self, tokens: Sequence[int], bounds: Bounds, begin: float) -> _Round:
+        """The round that promises most, its `seconds` those that its drafting should take."""
+        controller, model = self._controller, self._model
+        if not controller.ledger.affords(0.0, 1):
+            return _Round(Choice.BUDGET)
         gain = 0.0
-        best = _plain()
+        best = _Round(Choice.UNSURE)
         if self._texts:
             draft = self._texts.draft(tokens, bounds)
-            length, gain = self._controller.best_length(Source.TEXT, draft.grades)
+            length, gain = controller.best_length(Source.TEXT, draft.grades, self._clock() - begin)
             if length:
-                best = _Round(Source.TEXT, draft.first(length), 0.0)
-        model = self._model
-        if model is None or (gain > 0 and gain >= self._controller.model_gain):
+                best = _Round(Choice.TEXT, draft.first(length))
+        if model is None or (gain > 0 and gain >= controller.model_gain):
             return best
-        if not self._controller.tries_model(model.behind(tokens)):
-            return best
-        return self._draft(model, tokens, bounds)
+        objection = controller.objection(model.behind(tokens), self._clock() - begin)
+        if objection:
+            return best if best.draft.tokens else _Round(objection)
+        return self._draft(model, tokens, bounds, begin)
 
-    def _draft(self, model: ModelDrafter, tokens: Sequence[int], bounds: Bounds) -> _Round:
+    def _draft(self, model: ModelDrafter, tokens: Sequence[int], bounds: Bounds, begin: float) -> _Round:
         controller = self._controller
         behind = model.behind(tokens)
-        start = time.perf_counter()
+        start = self._clock()
         model.read(tokens, behind)
-        begun = time.perf_counter()
-        draft = model.draft(tokens, bounds, controller)
-        seconds = time.perf_counter() - begun
+        begun = self._clock()
+        draft = model.draft(tokens, bounds, partial(controller.goes_on, drafting=begun - begin))
+        end = self._clock()
+        expected = controller.price(behind, max(len(draft.tokens), 1))
         if behind > 8:
             controller.read(behind, begun - start)
-        controller.drafted(max(len(draft.tokens), 1), seconds)
-        length, gain = controller.best_length(Source.MODEL, draft.grades)
+        controller.drafted(max(len(draft.tokens), 1), end - begun)
+        length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
         controller.tried_model(gain, len(draft.tokens))
-        return _Round(Source.MODEL, draft.first(length), seconds)
+        return _Round(Choice.MODEL if length else Choice.UNSURE, draft.first(length), expected)
 
     def _finish(self) -> None:
         round_, self._round = self._round, None
         if round_:
-            costs = self._controller.costs
-            self._controller.finished(
-                1 + round_.accepted, round_.seconds + costs.seconds(1 + len(round_.draft.tokens))
-            )
-
-
-def _plain() -> _Round:
-    return _Round(Source.MODEL, Draft(), 0.0)
+            self._controller.finished(round_.is_verified + round_.accepted, round_.seconds)

@@ -16,22 +16,29 @@ from flash_engine.speculation import (
     Speculator,
     TextDrafter,
 )
+from flash_engine.speculation.ledger import Ledger
 
 FLAT = [0.001] * 8
+
+
+class Lavish(Ledger):
+    def affords(self, drafting: float, drafts: int) -> bool:
+        return True
 
 
 class Eager(Controller):
     def __init__(self) -> None:
         super().__init__(PassCosts(FLAT), draft_seconds=1e-6)
+        self.ledger = Lavish(self.costs)
 
-    def best_length(self, source: Source, grades: Sequence[int]) -> tuple[int, float]:
+    def best_length(self, source: Source, grades: Sequence[int], drafting: float) -> tuple[int, float]:
         return len(grades), float(len(grades))
 
-    def goes_on(self, draft: Draft) -> bool:
+    def goes_on(self, draft: Draft, drafting: float) -> bool:
         return True
 
-    def tries_model(self, behind: int) -> bool:
-        return True
+    def objection(self, behind: int, drafting: float) -> None:
+        return None
 
 
 def eager_session(

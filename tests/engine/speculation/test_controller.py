@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flash_engine import KVCache, Logits, Tokenizer
-from flash_engine.speculation import Controller, Draft, PassCosts, Source
+from flash_engine.speculation import Choice, Controller, Draft, PassCosts, Source
 
 from ..scripted import CONFIG, ScriptedBackend, ScriptedCache
 from .eager import eager_session
@@ -19,7 +19,10 @@ MS = 1e-3
 
 
 def controller(*pass_ms: float, draft_ms: float = 0.1) -> Controller:
-    return Controller(PassCosts([MS * each for each in pass_ms]), draft_seconds=MS * draft_ms)
+    """One that may lose a second."""
+    one = Controller(PassCosts([MS * each for each in pass_ms]), draft_seconds=MS * draft_ms)
+    one.ledger.ahead = 1.0
+    return one
 
 
 def test_length_is_the_best_of_all() -> None:
@@ -31,19 +34,19 @@ def test_length_is_the_best_of_all() -> None:
         one = controller(*costs)
         chances = np.cumprod([(grade + 0.5) / 10 for grade in grades])
         gains = [sum(chances[:n]) - one.rate * MS * (costs[n] - costs[0]) for n in range(len(grades) + 1)]
-        length, gain = one.best_length(Source.MODEL, grades)
+        length, gain = one.best_length(Source.MODEL, grades, 0.0)
         assert gain == pytest.approx(max(gains))
         assert length == int(np.argmax(gains))
 
 
 def test_linear_costs_leave_nothing_to_gain() -> None:
     one = controller(*range(2, 17, 2))
-    assert one.best_length(Source.TEXT, [8] * 7) == (0, 0.0)
+    assert one.best_length(Source.TEXT, [8] * 7, 0.0) == (0, 0.0)
 
 
 def test_a_draft_model_that_does_not_pay_pauses_ever_longer_and_is_tried_again() -> None:
     one = controller(*[2.0] * 8, draft_ms=1.0)
-    rounds = [one.tries_model(1) and (one.tried_model(0.0, 1) or True) for _ in range(4000)]
+    rounds = [one.objection(1, 0.0) is None and (one.tried_model(0.0, 1) or True) for _ in range(4000)]
     assert rounds[0]
     assert sum(rounds) < 100
     assert any(rounds[2000:])
@@ -54,8 +57,8 @@ def test_a_draft_model_that_does_not_pay_pauses_ever_longer_and_is_tried_again()
 
 def test_a_prompt_is_read_only_if_it_pays() -> None:
     one = controller(*[2.0] * 8)
-    assert one.tries_model(10)
-    assert not one.tries_model(100_000)
+    assert one.objection(10, 0.0) is None
+    assert one.objection(20_000, 0.0) is Choice.UNREAD
 
 
 def test_costs_follow_what_is_measured() -> None:
@@ -70,9 +73,9 @@ def test_costs_follow_what_is_measured() -> None:
 
 def test_a_draft_goes_on_while_it_pays() -> None:
     one = controller(2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)
-    assert one.goes_on(Draft())
-    assert one.goes_on(Draft([1], [9]))
-    assert not one.goes_on(Draft([1], [0]))
+    assert one.goes_on(Draft(), 0.0)
+    assert one.goes_on(Draft([1], [9]), 0.0)
+    assert not one.goes_on(Draft([1], [0]), 0.0)
 
 
 class FourTokens(ScriptedBackend):

@@ -1,0 +1,161 @@
+"""Speculation loses next to nothing against plain decoding, whatever passes and drafts cost and what is accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flash_engine import Tokenizer
+from flash_engine.speculation import (
+    Bounds,
+    Choice,
+    Controller,
+    Draft,
+    ModelDrafter,
+    PassCosts,
+    Speculator,
+    TextDrafter,
+)
+from flash_engine.speculation.ledger import TOLERANCE
+
+MS = 1e-3
+WRONG, RIGHT = 1, 2
+
+
+class World:
+    """A clock, drafters that take time on it, and a text of which `accepts(place)` says where drafts are right."""
+
+    def __init__(
+        self,
+        pass_ms: Sequence[float],
+        draft_ms: float,
+        accepts: Callable[[int], bool],
+        grade: int,
+        *,
+        text_ms: float | None = None,
+    ) -> None:
+        self.now = 0.0
+        self.committed = 0
+        self.grade = grade
+        self.draft_ms = draft_ms
+        self.text_ms = text_ms
+        self._pass_ms = pass_ms
+        self._accepts = accepts
+        self.controller = Controller(PassCosts([MS * each for each in pass_ms]), MS * draft_ms)
+        texts = None if text_ms is None else Texts(self)
+        self._speculator = Speculator(self.controller, Model(self), texts, clock=lambda: self.now)
+
+    @property
+    def plain(self) -> float:
+        """Seconds of plain decoding for what is committed."""
+        return self.committed * MS * self._pass_ms[0]
+
+    def spend(self, ms: float) -> None:
+        self.now += MS * ms
+
+    def round(self, tokenizer: Tokenizer) -> None:
+        drafts = self._speculator.propose([0], Bounds(tokenizer, 7, b"", frozenset(), b""))
+        self.spend(self._pass_ms[len(drafts)])
+        self._speculator.verified(MS * self._pass_ms[len(drafts)])
+        right = self._accepts(self.committed)
+        for token in drafts:
+            self._speculator.chosen(token if right else WRONG)
+            self.committed += 1
+            if not right:
+                return
+        self.committed += 1
+
+
+class Model(ModelDrafter):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def behind(self, tokens: Sequence[int]) -> int:
+        return 1
+
+    def read(self, tokens: Sequence[int], most: int) -> None: ...
+
+    def draft(self, tokens: Sequence[int], bounds: Bounds, goes_on: Callable[[Draft], bool]) -> Draft:
+        draft = Draft()
+        while len(draft.tokens) < bounds.most and goes_on(draft):
+            self._world.spend(self._world.draft_ms)
+            draft.tokens.append(RIGHT)
+            draft.grades.append(self._world.grade)
+        return draft
+
+
+class Texts(TextDrafter):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def draft(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
+        self._world.spend(self._world.text_ms or 0.0)
+        return Draft([RIGHT] * bounds.most, [self._world.grade] * bounds.most)
+
+
+pass_costs = st.tuples(st.floats(0.5, 50), st.lists(st.floats(0, 1.2), min_size=7, max_size=7)).map(
+    lambda drawn: list(accumulate((drawn[0], *(drawn[0] * share for share in drawn[1]))))
+)
+bursts = st.lists(st.integers(1, 60), min_size=1, max_size=6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pass_costs, st.floats(0.01, 1.2), st.none() | st.floats(0, 0.05), st.integers(0, 9), bursts)
+def test_the_loss_is_bounded_from_the_first_token_on(
+    tokenizer: Tokenizer,
+    pass_ms: list[float],
+    draft: float,
+    text: float | None,
+    grade: int,
+    lengths: list[int],
+) -> None:
+    """The adversary accepts in bursts, of `lengths` in turn: right, wrong, right, ..."""
+    ends = list(accumulate(lengths))
+
+    def accepts(place: int) -> bool:
+        return sum(place % ends[-1] >= end for end in ends) % 2 == 1
+
+    world = World(
+        pass_ms, draft * pass_ms[0], accepts, grade, text_ms=None if text is None else text * pass_ms[0]
+    )
+    for _ in range(400):
+        world.round(tokenizer)
+        slack = MS * pass_ms[0] * ((text or 0.0) + 1e-6)
+        assert world.now <= (1 + TOLERANCE) * world.plain + slack
+
+
+@pytest.mark.parametrize("grade", [0, 5, 9])
+@pytest.mark.parametrize("draft_ms", [0.3, 31.0])
+def test_who_accepts_nothing_after_much_was_accepted_costs_little(
+    tokenizer: Tokenizer, grade: int, draft_ms: float
+) -> None:
+    """What has been gained is not lost again: from any moment on the loss is bounded, too."""
+    pass_ms = [44 + 3 * size for size in range(8)]
+    world = World(pass_ms, draft_ms, lambda place: place < 4000, grade)
+    while world.committed < 4000:
+        world.round(tokenizer)
+    begin, plain = world.now, world.plain
+    for _ in range(3000):
+        world.round(tokenizer)
+    assert world.now - begin <= (1 + TOLERANCE) * (world.plain - plain) + 12.1 * MS * pass_ms[0]
+
+
+def test_what_pays_is_used(tokenizer: Tokenizer) -> None:
+    """The bound is no excuse: a good draft model at the prices of a real pair is used nearly always."""
+    world = World([44, 46, 48, 50, 52, 54, 56, 58], 6.0, lambda place: place % 10 != 0, 8)
+    for _ in range(2000):
+        world.round(tokenizer)
+    assert world.controller.choices[Choice.MODEL] > 1500
+    assert world.plain > 1.5 * world.now
+
+
+def test_prices_at_which_no_draft_can_pay_are_never_tried(tokenizer: Tokenizer) -> None:
+    world = World([2.0 * size for size in range(1, 9)], 1.0, lambda place: True, 9)
+    for _ in range(1000):
+        world.round(tokenizer)
+    assert world.controller.choices[Choice.DEAR] == world.committed - world.controller.choices[Choice.BUDGET]
+    assert world.now == pytest.approx(world.plain)
