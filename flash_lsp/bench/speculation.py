@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Outcome:
     equal: int = 0
     """Cases with the same tokens and log-probs from both."""
     tally: Tally = field(default_factory=Tally)
+    speedups: list[float] = field(default_factory=list)
+    """Of each case."""
 
     def figures(self) -> dict[str, Any]:
         return {
@@ -59,6 +62,7 @@ class Outcome:
             "plain_tokens_per_s": self.tokens / self.plain_seconds,
             "tokens_per_s": self.tokens / self.seconds,
             "speedup": self.plain_seconds / self.seconds,
+            "speedup_median_case": statistics.median(self.speedups),
             "speedup_with_reading": self.plain_seconds / (self.seconds + self.read_seconds),
             "tokens_per_pass": self.tokens / max(self.tally.passes + self.cases, 1),
             "drafted": {str(source): count for source, count in self.tally.drafted.items()},
@@ -128,7 +132,7 @@ class _Bench:
             yield Job(prompt.tokens, prompt.held, buffer=case.prefix[: case.prefix.rfind("\n") + 1])
 
     def random(self) -> Iterator[Job]:
-        """Random tokens, continued by draws: it does not repeat itself, as greedy text after random tokens soon does."""
+        """Random tokens, continued by draws: unlike greedy text after random tokens it does not repeat itself."""
         rng = random.Random(_SEED)
         tokenizer = self._engine.tokenizer
         text_tokens = [token for token in range(tokenizer.vocab_size) if tokenizer.token_bytes(token)]
@@ -150,6 +154,7 @@ class _Bench:
             outcome.equal += plain == found
             outcome.plain_seconds += plain_seconds
             outcome.seconds += seconds
+            outcome.speedups.append(plain_seconds / seconds)
         outcome.tally = self._speculative.speculation.since(before)
         return outcome.figures()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from flash_engine.speculation.costs import PassCosts
 
-TOLERANCE = 0.02
+TOLERANCE = 0.015
 """Share of the time of plain decoding that drafts which did not pay may cost in all."""
-_MOST_AHEAD = 12
+MOST_AHEAD = 6
 """Plain passes: what was gained long ago is not to be lost now."""
 
 
@@ -15,7 +15,7 @@ class Ledger:
 
     It begins at 0, every token earns its plain pass and the tolerance, every round costs what it took. A draft whose
     price in the worst case, that none of it is accepted, is more than this is not made. So from the beginning on, and
-    but for 12 passes from any moment on, decoding takes at most 1 + TOLERANCE of the time of plain decoding.
+    but for MOST_AHEAD passes from any moment on, decoding takes at most 1 + TOLERANCE of the time of plain decoding.
     """
 
     def __init__(self, costs: PassCosts) -> None:
@@ -32,4 +32,4 @@ class Ledger:
         """Take note of a round that committed tokens in `seconds`."""
         plain = self._costs.seconds(1)
         ahead = self.ahead + (1 + TOLERANCE) * committed * plain - seconds
-        self.ahead = min(ahead, _MOST_AHEAD * plain)
+        self.ahead = min(ahead, MOST_AHEAD * plain)

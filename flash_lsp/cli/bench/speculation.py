@@ -59,6 +59,7 @@ def speculation(
     for column in (
         "",
         "speed-up",
+        "median case",
         "plain",
         "speculative",
         "tokens a pass",
@@ -72,6 +73,7 @@ def speculation(
         table.add_row(
             name,
             f"{each['speedup']:.2f}",
+            f"{each['speedup_median_case']:.2f}",
             f"{each['plain_tokens_per_s']:.0f}",
             f"{each['tokens_per_s']:.0f}",
             f"{each['tokens_per_pass']:.2f}",
@@ -84,6 +86,7 @@ def speculation(
     console.print(
         "pass of 1 to 8 tokens, ms:", *controller["pass_ms"], " a drafted token:", controller["draft_ms"]
     )
+    console.print("rounds by choice:", controller["choices"])
     for source, shares in figures["acceptance_by_position"].items():
         console.print(
             f"accepted by position, {source}:", *("-" if share is None else share for share in shares)

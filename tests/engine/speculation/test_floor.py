@@ -20,7 +20,7 @@ from flash_engine.speculation import (
     Speculator,
     TextDrafter,
 )
-from flash_engine.speculation.ledger import TOLERANCE
+from flash_engine.speculation.ledger import MOST_AHEAD, TOLERANCE
 
 MS = 1e-3
 WRONG, RIGHT = 1, 2
@@ -141,7 +141,7 @@ def test_who_accepts_nothing_after_much_was_accepted_costs_little(
     begin, plain = world.now, world.plain
     for _ in range(3000):
         world.round(tokenizer)
-    assert world.now - begin <= (1 + TOLERANCE) * (world.plain - plain) + 12.1 * MS * pass_ms[0]
+    assert world.now - begin <= (1 + TOLERANCE) * (world.plain - plain) + (MOST_AHEAD + 0.1) * MS * pass_ms[0]
 
 
 def test_what_pays_is_used(tokenizer: Tokenizer) -> None:
