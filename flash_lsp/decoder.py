@@ -134,8 +134,19 @@ class ModelDecoder:
             lineage = self._lineages[job.uri] = self._begin(job)
         lineage.face(job)
         session = lineage.session
-        computed, reused = session.computed, session.reused
+        counted = session.computed, session.reused
         suggestion = _NOTHING
+
+        def count() -> None:
+            nonlocal counted
+            self.spent.computed_tokens += session.computed - counted[0]
+            self.spent.reused_tokens += session.reused - counted[1]
+            counted = session.computed, session.reused
+
+        def grown(text: str) -> None:
+            count()
+            progress(text)
+
         try:
             suggestion = self._completer.complete(
                 job.path,
@@ -147,7 +158,7 @@ class ModelDecoder:
                 max_tokens=job.max_tokens,
                 min_logprob=job.min_logprob,
                 cancel=cancel,
-                progress=progress,
+                progress=grown,
             )
             if job.candidates > 1:
                 others = self._completer.alternatives(
@@ -176,8 +187,7 @@ class ModelDecoder:
             if self._study and isinstance(session, Session):
                 self._study.place(job.uri, job.place, session, suggestion.tokens)
         self.spent.decodes += 1
-        self.spent.computed_tokens += session.computed - computed
-        self.spent.reused_tokens += session.reused - reused
+        count()
         self.spent.generated_tokens += suggestion.tokens
         self.spent.drafted_tokens += sum(suggestion.drafted.values())
         self.spent.accepted_tokens += sum(suggestion.accepted.values())

@@ -74,10 +74,12 @@ class Ignore:
         if _SECRETS.match_file(path.name.lower()) or not _SECRET_FOLDERS.isdisjoint(path.parts):
             return SECRET
         root = self._root(path.parent)
-        inside = next((folder for folder in self._folders if path.is_relative_to(folder)), root)
+        inside = next(
+            (folder for folder in self._folders if path.is_relative_to(folder)), root or path.parent
+        )
         if self._exclude.match_file(path.relative_to(inside).as_posix()):
             return EXCLUDED
-        return self._ignored(root, path.relative_to(root).parts)
+        return self._ignored(root, path.relative_to(root).parts) if root else None
 
     def _ignored(self, root: Path, parts: tuple[str, ...]) -> str | None:
         """Git's rule: the last pattern that fits decides, deeper files after outer ones; what is in an ignored folder
@@ -104,14 +106,22 @@ class Ignore:
         return GitIgnoreSpec.from_lines(lines)
 
     @cachedmethod(lambda self: self._roots)
-    def _root(self, folder: Path) -> Path:
-        """Where ignore files begin to count: the git checkout or the workspace folder, whichever is the outer."""
-        above = [folder, *folder.parents]
-        checkout = [each for each in above if (each / ".git").exists()][:1]
-        return min(
-            checkout + [each for each in self._folders if each in above] or [folder],
-            key=lambda each: len(each.parts),
-        )
+    def _root(self, folder: Path) -> Path | None:
+        """Where ignore files begin to count: the git checkout or the workspace folder, whichever is the outer.
+
+        None, for nowhere, outside of the workspace and the checkouts that hold it: a library's file that was followed
+        into is not left alone because of a checkout around it. Without a workspace any file's own checkout counts.
+        """
+        checkout = _checkout(folder)
+        roots = [each for each in self._folders if folder.is_relative_to(each)]
+        if self._folders and not roots and checkout not in map(_checkout, self._folders):
+            return None
+        return min([*roots, checkout or folder], key=lambda each: len(each.parts))
+
+
+def _checkout(folder: Path) -> Path | None:
+    """The git checkout that a folder is in."""
+    return next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)
 
 
 def text_reason(name: str, text: str, *, max_characters: int) -> str | None:

@@ -14,17 +14,26 @@ import psutil
 from lsprotocol.types import InlineCompletionTriggerKind
 
 from flash_engine.errors import FlashError
+from flash_lsp import protocol
 from flash_lsp.bench.editor import Editor
 from flash_lsp.bench.machine import machine
 from flash_lsp.bench.metrics import Request, percentiles, summarize
 from flash_lsp.bench.typing import MEDIAN_GAP_MS, Key, Recording, record
 from flash_lsp.bench.typist import Typist
 from flash_lsp.examples import example
+from flash_lsp.placement import MID_LINE
+from flash_lsp.session import OUT_OF_TIME
 from flash_lsp.settings import Settings
 
 _FIRST_SUGGESTION_S = 60.0
 _FIRST_FILE_LINES = 10
 """Lines below the cursor in the file of the first suggestion."""
+
+_LONG_LINES = 1_000
+"""Lines of a file in which a jump is reported apart."""
+
+_UNREAD = protocol.NOT_A_VERDICT | {OUT_OF_TIME, MID_LINE}
+"""Silences that come without the model's having read the place."""
 
 _IDLE_AFTER_S = 5.0
 _IDLE_FOR_S = 2.0
@@ -38,7 +47,7 @@ async def replay(
 ) -> dict[str, Any]:
     """Start a server, type the passages of `recordings` by turns, and return the figures of docs/cli.md."""
     warm = _Warm()
-    jumps: list[float] = []
+    jumps: list[_Jump] = []
     rss = 0
     async with Editor(settings) as editor:
         await editor.loaded()
@@ -51,16 +60,19 @@ async def replay(
         for typist, passage in _by_turns(typists):
             asked_before = len(typist.requests)
             since: dict[str, Any] | None = None
+            jump = _Jump(is_long=typist.recording.finished.count("\n") >= _LONG_LINES)
             for key in passage:
                 await typist.type([key])
+                jump.at = jump.at or time.perf_counter()
                 if since is not None:
                     warm.keys += 1
-                elif any(not request.superseded for request in typist.requests[asked_before:]):
+                elif any(map(_is_read, typist.requests[asked_before:])):
                     since = await editor.stats()
             await typist.settle()
             if since is not None:
                 warm.add(since, await editor.stats())
-            jumps += _first_shown_ms(typist.requests[asked_before:])
+            jump.requests = typist.requests[asked_before:]
+            jumps.append(jump)
             rss = max(rss, process.memory_info().rss)
             progress(len(passage))
         await asyncio.sleep(_IDLE_AFTER_S)
@@ -76,7 +88,9 @@ async def replay(
         "tokens_per_key": computed / keys,
         "tokens_per_key_warm": warm.computed / warm.keys if warm.keys else None,
         "kv_hit_rate": warm.reused / warm.prompt if warm.prompt else None,
-        **percentiles("after_jump_", jumps),
+        **percentiles("after_jump_", _waits(jumps, _is_shown)),
+        **percentiles("after_jump_answer_", _waits(jumps, _is_read)),
+        **percentiles("after_long_jump_", _waits([jump for jump in jumps if jump.is_long], _is_shown)),
         "idle_cpu": idle_cpu,
         "ready_s": ready_s,
         "first_suggestion_s": first_suggestion_s,
@@ -124,10 +138,28 @@ def _by_turns(typists: Sequence[Typist]) -> Iterator[tuple[Typist, tuple[Key, ..
         yield from ((typist, passage) for typist, passage in zip(typists, passages, strict=True) if passage)
 
 
-def _first_shown_ms(requests: Sequence[Request]) -> list[float]:
-    """From the first request to the first reply with a text, in a list; empty if there is none."""
-    shown = next((each for each in requests if each.text), None)
-    return [(shown.sent - requests[0].sent) * 1000 + shown.ms] if shown else []
+@dataclass(slots=True)
+class _Jump:
+    """The cursor's jump to a passage, known to the server by the first key there, and what was asked then."""
+
+    is_long: bool
+    at: float = 0.0
+    requests: Sequence[Request] = ()
+
+
+def _waits(jumps: Sequence[_Jump], counts: Callable[[Request], bool]) -> list[float]:
+    """Milliseconds from each jump to the arrival of the first reply that counts; jumps without one are left out."""
+    first = ((jump.at, next(filter(counts, jump.requests), None)) for jump in jumps)
+    return [(each.sent - at) * 1000 + each.ms for at, each in first if each]
+
+
+def _is_shown(request: Request) -> bool:
+    return bool(request.text)
+
+
+def _is_read(request: Request) -> bool:
+    """Whether the reply, a silence perhaps, rests on the model's reading of the place."""
+    return not request.superseded and request.silence not in _UNREAD
 
 
 async def _cpu_share(process: psutil.Process) -> float:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from flash_lsp.bench.metrics import Request, first_line, summarize
+from flash_lsp.bench.replay import _is_read, _is_shown, _Jump, _waits
 
 RIGHT = Request(
     ms=10.0, superseded=False, text="x + 1", source="model", complete_line=True, held=False,
@@ -84,3 +85,12 @@ def test_first_line() -> None:
     assert first_line("") == ""
     assert first_line(" a \nb") == " a "
     assert first_line("\r\n\n  a\r\nb") == "\r\n\n  a"
+
+
+def test_a_jump_lasts_to_the_first_reply_that_counts() -> None:
+    late = replace(RIGHT, ms=20.0, sent=10.5)
+    unread = [replace(EMPTY, sent=10.0, silence=reason) for reason in ("out-of-time", "mid-line")]
+    silent = replace(EMPTY, ms=5.0, sent=10.2, silence="low-confidence")
+    jumps = [_Jump(False, 10.0, [*unread, silent, late]), _Jump(False, 0.0, unread)]
+    assert _waits(jumps, _is_read) == pytest.approx([205.0])
+    assert _waits(jumps, _is_shown) == pytest.approx([520.0])

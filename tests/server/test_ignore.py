@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from lsprotocol import types
 
 from flash_lsp.credentials import without_credentials
 from flash_lsp.gate import Gate
@@ -88,9 +89,20 @@ def test_globs_of_the_settings_and_ignore_files_off(checkout: Path) -> None:
     assert ignore.reason(checkout / "sub" / "server.key") == "secret-file"
 
 
-def test_a_file_outside_of_any_folder_and_an_unreadable_ignore_file(tmp_path: Path) -> None:
+def test_an_unreadable_ignore_file(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").mkdir()
-    assert Ignore([Path("/nowhere")]).reason(tmp_path / "a.py") is None
+    assert Ignore([tmp_path]).reason(tmp_path / "a.py") is None
+
+
+def test_ignore_files_count_in_the_workspace_and_its_checkout_only(tmp_path: Path) -> None:
+    home = write(tmp_path, **{".gitignore": "lib/\n", "lib/.gitignore": "*.py\n", "project/.git/HEAD": ""})
+    (home / ".git").mkdir()
+    library, project = home / "lib" / "library.py", home / "project"
+    assert Ignore([project]).reason(library) is None, "a library that was followed into"
+    assert Ignore([project], ["*.py"]).reason(library) == "excluded", "the settings count everywhere"
+    assert Ignore([project]).reason(home / "lib" / ".env") == "secret-file"
+    assert Ignore([home / "tools"]).reason(library) == "git-ignored", "the checkout that holds the workspace"
+    assert Ignore().reason(library) == "git-ignored", "no workspace: its own checkout"
 
 
 @pytest.mark.parametrize(
@@ -169,6 +181,10 @@ async def test_the_reason_reaches_trace_status_and_command(checkout: Path) -> No
     secret = "hunter2hunter2"
     async with connect() as client:
         text = f"PASSWORD={secret}\ntotal = "
+        folder = types.WorkspaceFolder(checkout.as_uri(), "checkout")
+        client.lsp.workspace_did_change_workspace_folders(
+            types.DidChangeWorkspaceFoldersParams(types.WorkspaceFoldersChangeEvent([folder], []))
+        )
         document = client.open(text, uri=(checkout / ".env").as_uri())
         assert await client.suggest(document, len(text)) is None
         ignored = client.open("total = ", uri=(checkout / "build.log").as_uri())

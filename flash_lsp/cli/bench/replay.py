@@ -90,15 +90,16 @@ def replay(
 
 def _rows(run: Mapping[str, Any]) -> dict[str, str]:
     """One column of the table."""
-    from flash_lsp.cli.figures import milliseconds, number, percent, replay_rows
+    from flash_lsp.cli.figures import number, percent, replay_rows
 
     return {
         "editor's debounce": f"{run['debounce_ms']:.0f} ms",
         **replay_rows(run),
         "not typed through: answered at once": percent(run["decoded_ahead_share"]),
         "changes of what is shown (flicker)": f"{run['flicker']}",
-        "first suggestion after a jump p50 / p95": f"{milliseconds(run['after_jump_p50_ms'])} / "
-        f"{milliseconds(run['after_jump_p95_ms'])}",
+        "first suggestion after a jump p50 / p95": _after_jump(run, "after_jump_"),
+        "the same in files of 1,000 lines and more": _after_jump(run, "after_long_jump_"),
+        "first answer after a jump, silence included": _after_jump(run, "after_jump_answer_"),
         "tokens per key, all / warm": f"{number(run['tokens_per_key'])} / {number(run['tokens_per_key_warm'])}",
         "prompt tokens found in the KV cache, warm": percent(run["kv_hit_rate"]),
         "server start to model loaded / first suggestion": f"{number(run['ready_s'], 's')} / "
@@ -106,6 +107,12 @@ def _rows(run: Mapping[str, Any]) -> dict[str, str]:
         "memory of the server (RSS)": number(run["server_rss_mb"], "MB"),
         "its processor time 5 s after the last key": f"{run['idle_cpu']:.1%}",
     }
+
+
+def _after_jump(run: Mapping[str, Any], name: str) -> str:
+    from flash_lsp.cli.figures import milliseconds
+
+    return f"{milliseconds(run[f'{name}p50_ms'])} / {milliseconds(run[f'{name}p95_ms'])}"
 
 
 def own_sources() -> list[Path]:
