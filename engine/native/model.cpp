@@ -75,15 +75,23 @@ Model::Model(AttentionShape shape, float epsilon, Weights weights, const Kernels
   check(shape_, weights_, feed_forward_);
 }
 
-std::size_t Model::weight_bytes() const {
-  std::size_t bytes = weights_.head->bytes();
-  for (const Layer& layer : weights_.layers)
-    bytes += layer.qkv->bytes() + layer.output->bytes() + layer.gate_up->bytes() + layer.down->bytes();
+std::array<std::size_t, kOperationNames.size()> Model::weight_bytes() const {
+  std::array<std::size_t, kOperationNames.size()> bytes{};
+  const auto add = [&](Operation operation, const Matrix& matrix) {
+    bytes[static_cast<std::size_t>(operation)] += matrix.bytes();
+  };
+  for (const Layer& layer : weights_.layers) {
+    add(Operation::kQkv, *layer.qkv);
+    add(Operation::kOutput, *layer.output);
+    add(Operation::kGateUp, *layer.gate_up);
+    add(Operation::kDown, *layer.down);
+  }
+  add(Operation::kHead, *weights_.head);
   return bytes;
 }
 
 bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
-                    const std::atomic<bool>* cancel) {
+                    const std::atomic<bool>* cancel, Laps* laps) {
   for (const std::int32_t token : tokens)
     require(token >= 0 && token < vocabulary(),
             "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocabulary()));
@@ -99,12 +107,13 @@ bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
   const std::size_t partials = std::min(count, kSliceTokens) * blocks * shape_.heads * shape_.partial_size();
   if (work_.partials.size() < partials) work_.partials.resize(partials);
 
+  if (laps) laps->begin();
   const bool complete = pool_.run(cancel, [&](Crew crew) {
     float* out = logits;
     for (int done = 0; done < count; done += kSliceTokens) {
       const int size = std::min(kSliceTokens, count - done);
       const int first_wanted = std::clamp(count - wanted - done, 0, size);
-      run(crew, {tokens.data() + done, size, cache.length() + done, size - first_wanted, cache}, out);
+      run(crew, {tokens.data() + done, size, cache.length() + done, size - first_wanted, cache, laps}, out);
       out += static_cast<std::ptrdiff_t>(size - first_wanted) * logits_stride();
     }
   });
@@ -114,6 +123,7 @@ bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
 
 void Model::run(Crew& crew, const Slice& slice, float* logits) {
   embed(crew, slice);
+  slice.lap(Operation::kEmbed);
   const Rows all{0, slice.count};
   const Rows wanted{slice.count - slice.wanted, slice.count};
   const int layers = static_cast<int>(weights_.layers.size());
@@ -122,8 +132,10 @@ void Model::run(Crew& crew, const Slice& slice, float* logits) {
   if (slice.wanted == 0) return;
 
   normalize(crew, wanted, weights_.norm, *weights_.head);
+  slice.lap(Operation::kNorm);
   float* out = logits - static_cast<std::ptrdiff_t>(wanted.first) * logits_stride();
   project(crew, wanted, *weights_.head, no_bias_.data(), work_.normalized, out);
+  slice.lap(Operation::kHead);
 }
 
 // Keys and values of all tokens, the residual stream of `rows` only.
@@ -131,15 +143,22 @@ void Model::run_layer(Crew& crew, const Slice& slice, int index, Rows rows) {
   const Layer& layer = weights_.layers[index];
   const Rows all{0, slice.count};
   normalize(crew, all, layer.attention_norm, *layer.qkv);
+  slice.lap(Operation::kNorm);
   project_heads(crew, slice, index);
+  slice.lap(Operation::kQkv);
   if (rows.count() == 0) return;
 
   attend(crew, slice, index, rows);
   combine(crew, slice, rows, *layer.output);
+  slice.lap(Operation::kAttention);
   add_project(crew, rows, *layer.output, layer.output_bias.data(), work_.attention_out);
+  slice.lap(Operation::kOutput);
   normalize(crew, rows, layer.feed_forward_norm, *layer.gate_up);
+  slice.lap(Operation::kNorm);
   gate(crew, rows, *layer.gate_up, *layer.down);
+  slice.lap(Operation::kGateUp);
   add_project(crew, rows, *layer.down, no_bias_.data(), work_.gated);
+  slice.lap(Operation::kDown);
 }
 
 // Units of work for one turn of a thread: several turns each, so that none waits long for another at the end.

@@ -9,6 +9,7 @@
 #include "aligned.h"
 #include "cache.h"
 #include "kernels.h"
+#include "laps.h"
 #include "matrix.h"
 #include "pool.h"
 #include "workspace.h"
@@ -48,8 +49,8 @@ class Model {
   int threads() const { return pool_.size(); }
   const char* isa() const { return kernels_.name; }
 
-  // Bytes of weights that one token reads: all but the embedding, of which it takes a row.
-  std::size_t weight_bytes() const;
+  // Bytes of weights that one token reads for each operation: all but the embedding, of which it takes a row.
+  std::array<std::size_t, kOperationNames.size()> weight_bytes() const;
 
   KvCache new_cache() const { return {static_cast<int>(weights_.layers.size()), shape_.kv_heads, shape_.head_dim}; }
 
@@ -59,9 +60,9 @@ class Model {
   // Appends `tokens` to the cache and writes the logits of the last `wanted` of them, [wanted][logits_stride()].
   // Throws std::invalid_argument for an id outside the vocabulary and std::length_error beyond the capacity; the
   // cache is then as before. Returns false, the cache as before, if `cancel` (may be null) became true in between:
-  // soon after, for what every thread does at a time is short.
+  // soon after, for what every thread does at a time is short. `laps` (may be null) gets the time of each operation.
   bool forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
-               const std::atomic<bool>* cancel);
+               const std::atomic<bool>* cancel, Laps* laps);
 
  private:
   // Some consecutive tokens of a pass, computed together.
@@ -71,6 +72,10 @@ class Model {
     int start;   // position of the first
     int wanted;  // logits of the last so many
     KvCache& cache;
+    Laps* laps;
+    void lap(Operation operation) const {
+      if (laps) laps->lap(operation);
+    }
     int blocks() const { return (start + count + kAttentionBlock - 1) / kAttentionBlock; }
   };
   struct Rows {

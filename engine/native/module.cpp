@@ -1,6 +1,7 @@
 // Python bindings: flash_engine._native.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/map.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
@@ -8,7 +9,9 @@
 #include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/vector.h>
 
+#include <array>
 #include <atomic>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -63,19 +66,26 @@ class Flag {
 using LogitsArray = nb::ndarray<nb::numpy, float, nb::ndim<2>>;
 
 std::optional<LogitsArray> forward(Model& model, const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted,
-                                   const Flag* cancel) {
+                                   const Flag* cancel, Laps* laps) {
   const std::int64_t stride = model.logits_stride();
   auto* data = new float[static_cast<std::size_t>(wanted > 0 ? wanted : 1) * stride];
   const nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
   bool complete = false;
   {
     const nb::gil_scoped_release released;
-    complete = model.forward(tokens, cache, wanted, data, cancel ? cancel->value() : nullptr);
+    complete = model.forward(tokens, cache, wanted, data, cancel ? cancel->value() : nullptr, laps);
   }
   if (!complete) return std::nullopt;
   const std::size_t shape[2] = {static_cast<std::size_t>(wanted), static_cast<std::size_t>(model.vocabulary())};
   const std::int64_t strides[2] = {stride, 1};
   return LogitsArray(data, 2, shape, owner, strides);
+}
+
+template <class T>
+std::map<std::string, T> by_operation(const std::array<T, kOperationNames.size()>& values) {
+  std::map<std::string, T> named;
+  for (std::size_t i = 0; i < values.size(); ++i) named[kOperationNames[i]] = values[i];
+  return named;
 }
 
 // Index of the first largest of n logits and its log-probability among them.
@@ -120,6 +130,10 @@ NB_MODULE(_native, m) {
       "int8 products a second of `threads` threads with the instructions of `isa`.");
 
   nb::class_<Flag>(m, "Flag").def(nb::init<>()).def("set", &Flag::set);
+
+  nb::class_<Laps>(m, "Laps").def(nb::init<>()).def_prop_ro("seconds", [](const Laps& laps) {
+    return by_operation(laps.seconds());
+  });
 
   nb::class_<Arena>(m, "Arena").def(nb::init<>());
 
@@ -168,9 +182,10 @@ NB_MODULE(_native, m) {
       .def_prop_ro("isa", &Model::isa)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("capacity", &Model::capacity)
-      .def_prop_ro("weight_bytes", &Model::weight_bytes)
+      .def_prop_ro("weight_bytes", [](const Model& model) { return by_operation(model.weight_bytes()); })
       .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
-      .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a, "cancel"_a.none() = nb::none());
+      .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a, "cancel"_a.none() = nb::none(),
+           "laps"_a.none() = nb::none());
 }
 
 }  // namespace flash

@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from flash_engine import Checkpoint, _native, bundled
+from flash_engine import Checkpoint, ModelConfig, _native
 from flash_engine.backends.native import NativeBackend, default_threads
 from flash_engine.checkpoint import matrix_shapes
-from flash_engine.config import ModelConfig
+from flash_lsp.bench import roofline
 from flash_lsp.bench.machine import machine
 
 DEPTHS = (0, 1024)
@@ -25,21 +24,21 @@ Progress = Callable[[str, float], None]
 
 
 def run(
-    model: str | Path = bundled.MAIN,
+    checkpoint: Checkpoint,
     *,
     threads: Sequence[int] | None = None,
     rounds: int = 7,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
-    """Measure `model` with each number of threads (default: 1 and one a core).
+    """Measure the model with each number of threads (default: 1 and one a core).
 
     Times are medians over `rounds` with the fastest and slowest beside them. Tokens are random: speed does not
     depend on them. decode: greedy steps after `depth` tokens; prefill: a prompt into an empty cache; passes:
-    m tokens with logits for all, on a cache of 1,024. `limit_share`: the time that the weights' bytes or the
-    products of a token need at the measured limits, the larger, divided by the decode time at depth 0.
+    m tokens with logits for all, on a cache of 1,024; operations: roofline.measure. `limit_share`: the time that the
+    weights' bytes or the products of a token need at the measured limits, the larger, divided by the decode time
+    at depth 0; `bandwidth_share`: the same for the bytes alone.
     """
     counts = sorted(set(threads or (1, default_threads())))
-    checkpoint = Checkpoint(bundled.locate(model))
     results = []
     for index, count in enumerate(counts):
         share = index / len(counts)
@@ -49,7 +48,7 @@ def run(
         results.append(_measure(backend, count, rounds))
     progress("done", 1.0)
     return {
-        "model": Path(model).name,
+        "model": checkpoint.folder.name,
         "machine": machine(),
         "isas": _native.supported_isas(),
         "threads": results,
@@ -57,14 +56,14 @@ def run(
 
 
 def _capacity(config: ModelConfig) -> int:
-    return min(config.max_positions, DEPTHS[-1] + 64)
+    return min(config.max_positions, DEPTHS[-1] + max(PROMPTS))
 
 
 def _measure(backend: NativeBackend, threads: int, rounds: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     tokens = rng.integers(backend.config.vocab_size // 2, size=backend.capacity).tolist()
-    limits = _limits(backend, threads)
-    decode = {depth: _decode(backend, tokens, depth, rounds) for depth in DEPTHS}
+    limits = measure_limits(backend)
+    decode = {depth: decode_times(backend, tokens, depth, rounds) for depth in DEPTHS}
     return {
         "threads": threads,
         "backend": backend.name,
@@ -72,17 +71,21 @@ def _measure(backend: NativeBackend, threads: int, rounds: int) -> dict[str, Any
         "decode": {str(depth): _rate(1, times) for depth, times in decode.items()},
         "prefill": {str(size): _rate(size, _prefill(backend, tokens[:size], rounds)) for size in PROMPTS},
         "passes_ms": {str(m): _milliseconds(_passes(backend, tokens, m, rounds)) for m in PASSES},
+        "operations": roofline.measure(backend, tokens, rounds),
         "limit_share": limits["token_ms"] / 1000 / statistics.median(decode[0]),
+        "bandwidth_share": limits["memory_ms"] / 1000 / statistics.median(decode[0]),
     }
 
 
-def _limits(backend: NativeBackend, threads: int) -> dict[str, float]:
-    bandwidth = _native.read_bandwidth(backend.weight_bytes, threads)
-    products = _native.product_rate(backend.isa, threads)
-    memory_ms = 1000 * backend.weight_bytes / bandwidth
+def measure_limits(backend: NativeBackend) -> dict[str, float]:
+    """What the machine can do at most with the backend's threads and instructions, and what a token needs of it."""
+    size = sum(backend.weight_bytes.values())
+    bandwidth = _native.read_bandwidth(size, backend.threads)
+    products = _native.product_rate(backend.isa, backend.threads)
+    memory_ms = 1000 * size / bandwidth
     product_ms = 1000 * token_products(backend.config) / products
     return {
-        "weight_mb": backend.weight_bytes / 1e6,
+        "weight_mb": size / 1e6,
         "read_gb_per_s": bandwidth / 1e9,
         "int8_gmac_per_s": products / 1e9,
         "memory_ms": memory_ms,
@@ -98,7 +101,7 @@ def token_products(config: ModelConfig) -> int:
     return sum(rows * columns for rows, columns in shapes.values()) - embedding
 
 
-def _decode(backend: NativeBackend, tokens: list[int], depth: int, rounds: int) -> list[float]:
+def decode_times(backend: NativeBackend, tokens: list[int], depth: int, rounds: int) -> list[float]:
     """Seconds of each step of `rounds` short generations."""
     cache = backend.new_cache()
     if depth:

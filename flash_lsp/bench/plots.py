@@ -66,6 +66,45 @@ def gate_curve(figures: Mapping[str, Any]) -> list[tuple[float, float, float]]:
     ]
 
 
+def roofline(figures: Mapping[str, Any], path: Path) -> None:
+    """Products a second of each operation against its products a byte, under the limits of the machine, as PNG.
+
+    figures: of the engine's bench; the run with most threads is drawn.
+    """
+    pyplot = _pyplot()
+    run = figures["threads"][-1]
+    bandwidth, products = run["limits"]["read_gb_per_s"], run["limits"]["int8_gmac_per_s"]
+    figure, panel = pyplot.subplots(figsize=(7, 4.5))
+    roof = [0.5, products / bandwidth, 1024.0]
+    panel.plot(roof, [min(products, bandwidth * each) for each in roof], color="black", linewidth=1)
+    points = [each for each in run["operations"] if each["products"]]
+    operations = sorted({each["operation"] for each in points})
+    for tokens, marker in zip(sorted({each["tokens"] for each in points}), "ov^", strict=True):
+        for index, operation in enumerate(operations):
+            point = next(
+                each for each in points if (each["operation"], each["tokens"]) == (operation, tokens)
+            )
+            panel.scatter(
+                point["products"] / point["bytes"],
+                point["products"] / point["ms"] / 1e6,
+                marker=marker,
+                color=f"C{index}",
+                label=f"{operation}, pass of {tokens}",
+            )
+    panel.set_xscale("log", base=2)
+    panel.set_yscale("log")
+    panel.set_xlabel("int8 products for each byte read")
+    panel.set_ylabel("10⁹ products a second")
+    panel.set_title(
+        f"{figures['model']}, {run['backend']}: {bandwidth:.0f} GB/s, {products:.0f} GMAC/s",
+        fontsize=9,
+        loc="left",
+    )
+    panel.legend(fontsize=6, ncols=3, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
 def _pyplot() -> Any:
     try:
         import matplotlib

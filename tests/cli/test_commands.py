@@ -178,3 +178,15 @@ def test_doctor_names_a_remedy(flash_lsp: Run, damaged: Path) -> None:
     assert "remedy  model" in outcome.out
     assert "model.safetensors" in outcome.out
     assert "ok      processor" in outcome.out
+
+
+def test_bench_refuses_what_it_cannot_measure(flash_lsp: Run, tmp_path: Path) -> None:
+    assert "no shape 'gpt-9': give one of deepseek-1.3b" in refused(
+        flash_lsp("bench", "engine", "--shape", "gpt-9")
+    )
+    assert "none.gguf: no such file" in refused(
+        flash_lsp("bench", "peers", "--cpu", "--gguf", tmp_path / "none.gguf")
+    )
+    assert "isa mmx: avx2 is the one there is" in refused(
+        flash_lsp("bench", "peers", "--cpu", "--isa", "mmx")
+    )

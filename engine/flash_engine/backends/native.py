@@ -87,27 +87,39 @@ class NativeBackend:
         return self._model.capacity
 
     @property
+    def threads(self) -> int:
+        return self._model.threads
+
+    @property
     def isa(self) -> str:
         """The instruction set in use: one of `_native.supported_isas()`."""
         return self._model.isa
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of weights that a token reads."""
-        return self._model.weight_bytes
+    def weight_bytes(self) -> dict[str, int]:
+        """Bytes of weights that a token reads, by operation."""
+        return {name: size for name, size in self._model.weight_bytes.items() if size}
 
     def new_cache(self) -> _native.KVCache:
         return self._model.new_cache()
 
     def forward(
-        self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
+        self,
+        tokens: Sequence[int],
+        cache: KVCache,
+        *,
+        logits: int,
+        cancel: threading.Event | None = None,
+        laps: _native.Laps | None = None,
     ) -> Logits:
+        """As every backend's; `laps` gets the seconds that each operation takes."""
         assert isinstance(cache, _native.KVCache)
         if cache.length + len(tokens) > self.capacity:
             raise CapacityError(
                 f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
             )
-        rows = self._model.forward(tokens, cache, logits, cancel.flag if isinstance(cancel, Cancel) else None)
+        flag = cancel.flag if isinstance(cancel, Cancel) else None
+        rows = self._model.forward(tokens, cache, logits, flag, laps)
         if rows is None:
             raise Cancelled
         return rows

@@ -1,29 +1,37 @@
 """Engine against llama.cpp on this machine's CPU, interleaved: `flash-lsp bench peers --cpu`.
 
 The peer is llama-cpp-python, built from source by this bench in an environment of its own under a folder that the
-caller names (it asks pip for the source once; that is the network the user asks for with `--cpu`). The bundled
-checkpoint is written as GGUF twice: Q4_1, which holds exactly the same numbers, and pure Q4_0, llama.cpp's fastest
-format. Each figure of the peer is the best of its formats and of flash attention on and off.
+caller names (it asks pip for the source once; that is the network the user asks for with `--cpu`), one build for
+each instruction set. The bundled checkpoint is written as GGUF twice: Q4_1, which holds exactly the same numbers, and
+pure Q4_0, llama.cpp's fastest format; a GGUF file of the user's is what both engines load as it is. Each figure of the
+peer is the best of its formats and of flash attention on and off.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flash_engine import gguf_export
+from flash_engine.backends.native import ISA_VARIABLE
 from flash_lsp.bench.machine import machine
 
 HERE = Path(__file__).parent
 PEER = "llama-cpp-python==0.3.36"
+BUILDS = {
+    "": "",
+    "avx2": "-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=OFF",
+}
+"""By instruction set (this engine's FLASH_ISA), the options that hold llama.cpp to it; "": what the machine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +59,22 @@ def measurements() -> list[Measurement]:
     ]
 
 
-def prepare(cache: Path, folder: Path, say: Callable[[str], None]) -> tuple[Path, dict[str, Path]]:
-    """Build the peer and its two model files under `cache` unless they are there: (its python, files by format)."""
-    python = cache / "llama-venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+def build(cache: Path, isa: str, say: Callable[[str], None]) -> Path:
+    """The python of the peer built for `isa` under `cache`, which is made unless it is there."""
+    folder = cache / (f"llama-venv-{isa}" if isa else "llama-venv")
+    python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not is_ready(python):
         say(f"building {PEER} from source (about ten minutes, once) ...")
-        venv.create(cache / "llama-venv", with_pip=True, clear=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--no-binary", "llama-cpp-python", PEER], check=True)
+        venv.create(folder, with_pip=True, clear=True)
+        # Without pip's cache, which would give the wheel of another build.
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--no-cache-dir"]
+        environment = os.environ | {"CMAKE_ARGS": f"{BUILDS[isa]} -DLLAVA_BUILD=OFF"}
+        subprocess.run([*pip, "--no-binary", "llama-cpp-python", PEER], check=True, env=environment)
+    return python
+
+
+def convert(cache: Path, folder: Path, python: Path, say: Callable[[str], None]) -> dict[str, Path]:
+    """The GGUF files of the model in `folder`, by format, written under `cache` unless they are there."""
     files = {"Q4_1": cache / f"{folder.name}-q4_1.gguf", "Q4_0": cache / f"{folder.name}-q4_0.gguf"}
     if not files["Q4_1"].exists():
         say("writing the bundled checkpoint as GGUF ...")
@@ -70,7 +86,7 @@ def prepare(cache: Path, folder: Path, say: Callable[[str], None]) -> tuple[Path
             partial = files["Q4_0"].with_suffix(".part")
             ask(op="quantize", model=str(files["Q4_1"]), out=str(partial))
             partial.rename(files["Q4_0"])
-    return python, files
+    return files
 
 
 def is_ready(python: Path) -> bool:
@@ -80,9 +96,12 @@ def is_ready(python: Path) -> bool:
 
 
 @contextmanager
-def worker(command: Sequence[str | Path]) -> Iterator[Callable[..., dict[str, Any]]]:
+def worker(
+    command: Sequence[str | Path], environment: Mapping[str, str] | None = None
+) -> Iterator[Callable[..., dict[str, Any]]]:
     """A process that speaks the line protocol; yields a function that asks it one request."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
         assert process.stdin
         assert process.stdout
         pipe_in, pipe_out = process.stdin, process.stdout
@@ -101,19 +120,31 @@ def worker(command: Sequence[str | Path]) -> Iterator[Callable[..., dict[str, An
 
 
 def run(
-    folder: Path, cache: Path, *, threads: int = 2, rounds: int = 5, say: Callable[[str], None] = print
+    model: Path,
+    cache: Path,
+    *,
+    isa: str = "",
+    threads: int = 2,
+    rounds: int = 5,
+    say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Time both engines in turn, `rounds` times: {"ours_ms", "peer_ms", "peer_variant", "ratio_*", "spread_*"}.
+    """Time both engines in turn, `rounds` times: {"ours_ms", "peer_ms", "peer_variant", "ratio_*", "spread_*"}, and
+    "limits" and "limit_share" as flash_lsp.bench.engine measures them, here before the first round.
+
+    model: a folder, or a GGUF file. isa: of BUILDS; both engines are held to it.
 
     Times are medians of the rounds in milliseconds; a ratio is peer / ours of the medians (above 1: ours is faster),
     its spread the smallest and largest ratio of one round against the peer's best variant.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    python, files = prepare(cache, folder, say)
+    python = build(cache, isa, say)
+    files = {model.stem: model} if model.is_file() else convert(cache, model, python, say)
     variants = [(kind, flash) for kind in files for flash in (False, True)]
     with ExitStack() as stack:
-        ours = stack.enter_context(worker([sys.executable, "-m", "flash_lsp.bench.peers.flash_worker"]))
-        ours(op="load", model=str(folder), threads=threads)
+        command = [sys.executable, "-m", "flash_lsp.bench.peers.flash_worker"]
+        ours = stack.enter_context(worker(command, os.environ | {ISA_VARIABLE: isa}))
+        backend = ours(op="load", model=str(model), threads=threads)["backend"]
+        limits = ours(op="limits")
         peers: dict[str, Callable[..., dict[str, Any]]] = {}
         for kind, flash in variants:
             ask = stack.enter_context(worker([python, HERE / "llama_worker.py"]))
@@ -135,8 +166,12 @@ def run(
                     times[name].setdefault(wanted.key, []).append(ask(**wanted.request)["ms"])
     where = machine()
     return {
-        "machine": f"{where['processor']}, {threads} threads, {' '.join(where['cpu_features'])}",
+        "model": model.stem,
+        "machine": f"{where['processor']}, {' '.join(where['cpu_features'])}",
+        "backend": backend,
+        "isa": isa,
         "rounds": rounds,
+        **limits,
         **summary(times),
     }
 

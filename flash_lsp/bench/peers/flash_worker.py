@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -12,17 +13,28 @@ from typing import Any
 import numpy as np
 
 from flash_engine import Engine
+from flash_engine.backends.native import NativeBackend
+from flash_lsp.bench import engine as bench
 
 CONTEXT = 4096
 
 
 class Worker:
     def load(self, model: str, threads: int) -> dict[str, Any]:
-        self.engine = Engine.load(Path(model), device="native", context=CONTEXT, threads=threads)
-        self.backend = self.engine.backend
+        engine = Engine.load(
+            Path(model), draft=None, speculation=False, device="native", context=CONTEXT, threads=threads
+        )
+        assert isinstance(engine.backend, NativeBackend)
+        self.engine, self.backend = engine, engine.backend
         self.cache = self.backend.new_cache()
         self.random = np.random.default_rng(1)
-        return {}
+        return {"backend": self.backend.name}
+
+    def limits(self) -> dict[str, Any]:
+        """The machine's limits and the share of them in decode on an empty cache, as the engine's bench has it."""
+        limits = bench.measure_limits(self.backend)
+        times = bench.decode_times(self.backend, self.draw(16), depth=0, rounds=7)
+        return {"limits": limits, "limit_share": limits["token_ms"] / 1000 / statistics.median(times)}
 
     def fill(self, depth: int) -> dict[str, Any]:
         self.cache.trim(0)
@@ -58,6 +70,7 @@ def main() -> None:
     worker = Worker()
     operations: dict[str, Callable[..., dict[str, Any]]] = {
         "load": worker.load,
+        "limits": worker.limits,
         "fill": worker.fill,
         "pass": worker.timed_pass,
         "decode": worker.decode,

@@ -1,0 +1,34 @@
+"""The bench of the CPU engine: what it counts adds up, and its picture is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flash_lsp.bench import plots
+from flash_lsp.bench.random_model import SHAPES, RandomCheckpoint
+
+from .made_up import config_of
+
+bench = pytest.importorskip("flash_lsp.bench.engine", reason="flash_engine._native is not built")
+
+
+def test_operations_add_up_to_the_model(tmp_path: Path) -> None:
+    config = config_of(max_positions=2048, tie_embeddings=False)
+    figures = bench.run(RandomCheckpoint("tiny", config), threads=[2], rounds=1)
+    (run,) = figures["threads"]
+    for m in (1, 8):
+        parts = [each for each in run["operations"] if each["tokens"] == m]
+        weights = [each for each in parts if each["products"] and each["operation"] != "attention"]
+        assert sum(each["products"] for each in weights) == m * bench.token_products(config)
+        assert sum(each["bytes"] for each in weights) == pytest.approx(run["limits"]["weight_mb"] * 1e6)
+        assert all(each["ms"] > 0 for each in parts)
+    pytest.importorskip("matplotlib")
+    plots.roofline(figures, tmp_path / "roofline.png")
+    assert (tmp_path / "roofline.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("shape", "parameters"), [("deepseek-1.3b", 1.28e9), ("deepseek-6.7b", 6.61e9)])
+def test_shapes_have_the_size_in_their_names(shape: str, parameters: float) -> None:
+    assert bench.token_products(SHAPES[shape]) == pytest.approx(parameters, rel=0.01)
