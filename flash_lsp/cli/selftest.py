@@ -21,12 +21,12 @@ def selftest(as_json: JsonOutput = False) -> None:
     try:
         import mlx.core as mx
 
-        from flash_metal import verdict
+        from flash_metal import tilings, verdict
     except ImportError as error:
         raise InputError("the GPU engine needs the package mlx: pip install 'flash-lsp[mlx]'") from error
     if not (mx.metal.is_available() or mx.cuda.is_available()):
         raise InputError("MLX has no GPU back end here: the CPU engine (device=native) needs no self-test")
-    results = verdict.test(mx.float16)
+    results = verdict.test(mx.float16, tilings.of_chip(mx.device_info(mx.gpu)))
     ok = not any(result.fault for result in results)
     if as_json:
         typer.echo(json.dumps({"ok": ok, "kernels": [asdict(result) for result in results]}, indent=2))

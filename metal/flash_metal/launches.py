@@ -98,6 +98,11 @@ class Heads:
         return [("H", self.query), ("HK", self.kv), ("D", self.size)]
 
 
+def splits_fit(splits: int, heads: Heads, tokens: int) -> bool:
+    """Whether launch 3 has threadgroup memory for the shares of so many splits."""
+    return splits * tokens * heads.query * 4 <= _THREADGROUP_BYTES * 3 // 4
+
+
 def _tokens(x: mx.array) -> int:
     if not 1 <= x.shape[0] <= MAX_TOKENS:
         raise ValueError(f"{x.shape[0]} tokens in a pass: 1 to {MAX_TOKENS}")
@@ -220,7 +225,7 @@ def project(
     rows, split = tiling.rows_for(tokens), tiling.split
     blocks = _blocks(n, rows * tiling.simdgroups // split, "output projection")
     splits = parts.shape[0]
-    if splits * tokens * heads.query * 4 > _THREADGROUP_BYTES * 3 // 4:
+    if not splits_fit(splits, heads, tokens):
         raise ValueError(
             f"{splits} splits of {heads.query} heads do not fit threadgroup memory: use fewer splits"
         )

@@ -108,9 +108,9 @@ def test_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(verdict, "device_registry", lambda: None)
     monkeypatch.setattr(mx, "device_info", given)
     for _ in range(2):
-        assert verdict.faults(mx.float16) == {"qkv": "does not compile"}
-    assert fused.fault() == "qkv: does not compile"
+        assert verdict.faults(mx.float16, TILING) == {"qkv": "does not compile"}
+    assert fused.fault(TILING) == "qkv: does not compile"
     assert len(runs) == 1
-    verdict._file(mx.float16).write_text("{damaged")
-    assert verdict.faults(mx.float16)
+    verdict._file(mx.float16, TILING).write_text("{damaged")
+    assert verdict.faults(mx.float16, TILING)
     assert len(runs) == 2

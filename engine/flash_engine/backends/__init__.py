@@ -52,7 +52,7 @@ def _mlx(checkpoint: Checkpoint, capacity: int) -> Backend:
         return MlxBackend.load(checkpoint, capacity=capacity)
     from flash_engine.backends import fused
 
-    reason = fused.obstacle(checkpoint) or fused.fault()
+    reason = fused.obstacle(checkpoint) or fused.fault(fused.choose(checkpoint))
     if reason:
         return MlxBackend.load(checkpoint, capacity=capacity, note=f"not fused: {reason}")
     return fused.FusedBackend.load(checkpoint, capacity=capacity)

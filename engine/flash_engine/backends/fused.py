@@ -18,10 +18,11 @@ from flash_engine.backend import KVCache, Logits
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
 from flash_engine.errors import CapacityError, DeviceError
-from flash_metal import verdict
+from flash_metal import tilings, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import MAX_TOKENS, Heads, Matrix, Tiling
 from flash_metal.registry import Registry, device_registry
+from flash_metal.tilings import Sizes
 
 _MULTIPLE = 16
 """The rows of every matrix are shared by threadgroups that make so many."""
@@ -109,14 +110,7 @@ class FusedBackend:
             )
         config = checkpoint.config
         kernels = kernels or device_registry()
-        decoder = Decoder(
-            kernels,
-            tiling or Tiling(),
-            Heads(config.num_heads, config.num_kv_heads, config.head_dim),
-            _weights(checkpoint),
-            frequency=_copy(mx.array(config.rope.frequencies(config.head_dim).astype(np.float32))),
-            eps=config.norm_eps,
-        )
+        decoder = make_decoder(config, weights(checkpoint), kernels, tiling or choose(checkpoint))
         if kernels.on_device:
             _compile(decoder)
         return cls(config, capacity, decoder, kernels)
@@ -166,9 +160,46 @@ def _compile(decoder: Decoder) -> None:
         mx.eval(decoder(ids, decoder.new_cache(2 * MAX_TOKENS), position, logits=1))
 
 
-def fault() -> str:
+def make_decoder(config: ModelConfig, weights: Weights, kernels: Registry, tiling: Tiling) -> Decoder:
+    """The decoder of a model that has no obstacle."""
+    return Decoder(
+        kernels,
+        tiling,
+        _heads(config),
+        weights,
+        frequency=_copy(mx.array(config.rope.frequencies(config.head_dim).astype(np.float32))),
+        eps=config.norm_eps,
+    )
+
+
+def _heads(config: ModelConfig) -> Heads:
+    return Heads(config.num_heads, config.num_kv_heads, config.head_dim)
+
+
+def sizes(checkpoint: Checkpoint) -> Sizes:
+    """Those of a model that has no obstacle."""
+    config = checkpoint.config
+    kind = checkpoint.quantization("model.layers.0.mlp.down_proj")
+    assert kind is not None
+    return Sizes(
+        _heads(config),
+        config.hidden_size,
+        config.intermediate_size,
+        config.vocab_size,
+        config.num_layers,
+        kind.bits,
+        kind.group_size,
+    )
+
+
+def choose(checkpoint: Checkpoint) -> Tiling:
+    """The chip's tiling for the model."""
+    return tilings.default(mx.device_info(mx.gpu), sizes(checkpoint))
+
+
+def fault(tiling: Tiling) -> str:
     """What the device's self-test found wrong, of this version of the kernels; empty if nothing. Runs it once."""
-    found = verdict.faults(mx.float16)
+    found = verdict.faults(mx.float16, tiling)
     return "; ".join(f"{kernel}: {problem}" for kernel, problem in found.items())
 
 
@@ -188,7 +219,8 @@ def _matrices(config: ModelConfig) -> list[tuple[str, ...]]:
     return found
 
 
-def _weights(checkpoint: Checkpoint) -> Weights:
+def weights(checkpoint: Checkpoint) -> Weights:
+    """The matrices of each launch, stacked, on the device; the model must have no obstacle."""
     config = checkpoint.config
     matrices = {names: _stacked(checkpoint, names) for names in _matrices(config)}
 
