@@ -232,6 +232,7 @@ def test_argmax_logprob() -> None:
             _native.argmax_logprob(logits, np.array(allowed, np.int32))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("sanitize", ["", "address,undefined", "thread"])
 def test_kernels_in_cpp(tmp_path: Path, sanitize: str) -> None:
     """kernels_test: all kernels against the scalar ones (AMX tiles emulated), and the thread pool."""
@@ -243,6 +244,7 @@ def test_kernels_in_cpp(tmp_path: Path, sanitize: str) -> None:
     assert "scalar: " in result.stdout
 
 
+@pytest.mark.timeout(900)
 def test_neon_kernels_emulated(tmp_path: Path) -> None:
     """kernels_test of an AArch64 build, run by QEMU."""
     compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
