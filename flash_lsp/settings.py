@@ -30,6 +30,13 @@ def _number(default: int | None, low: int, high: int, unit: str) -> Any:
     return _setting(default, accepts, f"a whole number from {low} to {high} ({unit})")
 
 
+def _minutes(default: float, high: int, expects: str) -> Any:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= high
+
+    return _setting(default, accepts, f"a number from 0 to {high} ({expects})")
+
+
 def _strings(expects: str) -> Any:
     def accepts(value: Any) -> bool:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
@@ -94,6 +101,9 @@ class Settings:
     device: str = _choice("auto", "native", "mlx", "reference")
     threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
     kv_store_mb: int = _number(0, 0, 1_000_000, "10^6 bytes of KV caches kept on disk; 0: none")
+    unload_minutes: float = _minutes(
+        0, 10_080, "minutes without an edit or request after which the model is unloaded; 0: never"
+    )
     remote: str = _text("the address of a completion server, such as https://models.example.com")
     """Completions come from there instead of a model on this machine; see docs/remote.md for this and what follows."""
     remote_protocol: str = _choice("auto", "llama.cpp", "openai")

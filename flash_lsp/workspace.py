@@ -23,6 +23,7 @@ from flash_lsp.context.recent import OpenFile, Recent, Surroundings
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
 from flash_lsp.gate import PAUSED, SNOOZED, Gate
+from flash_lsp.idle import Idleness
 from flash_lsp.loading import Report, load_in_thread
 from flash_lsp.pending import Reply
 from flash_lsp.places import path_in_workspace, path_of
@@ -71,6 +72,9 @@ class FlashServer(LanguageServer):
         self._flushing: asyncio.TimerHandle | None = None
         self._loading = asyncio.Lock()
         self._waking: asyncio.TimerHandle | None = None
+        self._idleness = Idleness(self._rest)
+        self._unloaded = False
+        self._model_task: asyncio.Task[None] | None = None
 
     @property
     def encoding(self) -> str:
@@ -103,6 +107,7 @@ class FlashServer(LanguageServer):
         )
 
     def change_document(self, params: types.DidChangeTextDocumentParams) -> None:
+        self._stir()
         session = self._sessions.get(params.text_document.uri)
         if session is None:
             logger.warning("didChange for a document that is not open")
@@ -138,6 +143,7 @@ class FlashServer(LanguageServer):
         deadline_ms: int | None = None,
     ) -> Reply:
         """The session's reply; see DocumentSession.request. Cancelling the task withdraws the request."""
+        self._stir()
         for other in self._sessions.values():
             if other is not session:
                 other.relax()
@@ -238,14 +244,37 @@ class FlashServer(LanguageServer):
         """Read ignore files anew, free the model and load the one of the settings. Open documents stay open."""
         self.follow_files()
         async with self._loading:
-            documents = [session.document for session in self._sessions.values()]
-            decoder, self._decoder = self._decoder, None
-            self.close_documents()
-            if isinstance(decoder, ModelDecoder):
-                await asyncio.to_thread(decoder.close)
-            for document in documents:
-                self._begin(document)
+            await self._free()
         await self.load()
+
+    async def _free(self) -> None:
+        """Free the model. Open documents stay open, and are followed meanwhile."""
+        documents = [session.document for session in self._sessions.values()]
+        decoder, self._decoder = self._decoder, None
+        self.close_documents()
+        for document in documents:
+            self._begin(document)
+        if isinstance(decoder, ModelDecoder):
+            await asyncio.to_thread(decoder.close)
+
+    def _stir(self) -> None:
+        """The user is at work: the idle time begins anew, and a model that was unloaded is loaded."""
+        self._idleness.stir(self.settings.unload_minutes)
+        if self._unloaded:
+            self._unloaded = False
+            self._model_task = asyncio.get_running_loop().create_task(self.load())
+
+    def _rest(self) -> None:
+        """Nothing was done for a while."""
+        if isinstance(self._decoder, ModelDecoder):
+            self._unloaded = True
+            self._model_task = asyncio.get_running_loop().create_task(self._unload())
+
+    async def _unload(self) -> None:
+        async with self._loading:
+            if self._unloaded:
+                await self._free()
+                self._announce("ready", "unloaded after a time without edits: the next one loads it again")
 
     async def load(self) -> None:
         """Load the model and give it to all sessions."""
@@ -278,6 +307,7 @@ class FlashServer(LanguageServer):
         self._decoder = decoder
         for session in self._sessions.values():
             session.attach(decoder)
+        self._stir()
 
     def _failed(self, message: str) -> NoModel:
         self._announce("error", message)

@@ -95,6 +95,27 @@ async def test_a_changed_model_is_loaded() -> None:
         assert [status.state for status in client.statuses] == ["loading", "ready"] * 2
 
 
+async def test_an_idle_model_is_unloaded_and_loaded_again_by_work() -> None:
+    async with connect("nvim-0.12.4", unloadMinutes=0.005) as client:
+        document = client.open("total =")
+        assert await client.loaded() == "ready"
+        await until(lambda: "unloaded" in client.statuses[-1].message)
+        client.edit(document, 7, 0, " ")
+        assert await client.suggest(document, 8) is not None
+        assert [status.state for status in client.statuses][:4] == ["loading", "ready", "ready", "loading"]
+
+
+async def test_edits_while_the_model_is_freed_are_not_lost() -> None:
+    async with connect("nvim-0.12.4") as client:
+        document = client.open("total")
+        await client.loaded()
+        reloading = asyncio.create_task(client.command(protocol.RELOAD))
+        await asyncio.sleep(0)
+        client.edit(document, 5, 0, " = ")
+        await reloading
+        assert await client.suggest(document, 8) is not None
+
+
 def test_every_silence_is_explained() -> None:
     assert set(Silence) <= set(EXPLANATIONS)
     assert set(EXPLANATIONS) >= protocol.NOT_A_VERDICT
