@@ -20,7 +20,7 @@ from flash_lsp.context.recent import Surroundings
 from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine
 from flash_lsp.recall import Recall
-from flash_lsp.settings import Settings
+from flash_lsp.settings import QUANTIZE, Settings
 from flash_lsp.study import Study
 
 logger = logging.getLogger(__name__)
@@ -282,6 +282,7 @@ def load_model(
         speculation=settings.speculation,
         device=settings.device,
         threads=settings.threads,
+        quantize=QUANTIZE[settings.quantize],
         progress=progress,
     )
     completer = Completer(engine)

@@ -14,6 +14,9 @@ from typing import Any
 
 SECTION = "flash-lsp"
 
+QUANTIZE: dict[str, Any] = {"auto": "auto", "off": None, "8": 8, "4": 4}
+"""What the setting `quantize` means to `Engine.load`."""
+
 
 def _setting(default: Any, accepts: Callable[[Any], bool], expects: str) -> Any:
     return field(default=default, metadata={"accepts": accepts, "expects": expects})
@@ -100,6 +103,8 @@ class Settings:
     """Decode speculatively where that is faster; the suggestions are the same."""
     device: str = _choice("auto", "native", "mlx", "reference")
     threads: int | None = _number(None, 1, 256, "threads of the CPU engine")
+    quantize: str = _choice(*QUANTIZE)
+    """Bits of 16-bit weights once loaded; auto: as stored if the memory plan allows, else 8, else 4."""
     kv_store_mb: int = _number(0, 0, 1_000_000, "10^6 bytes of KV caches kept on disk; 0: none")
     unload_minutes: float = _minutes(
         0, 10_080, "minutes without an edit or request after which the model is unloaded; 0: never"

@@ -452,5 +452,5 @@ def _model_of(settings: Settings) -> tuple[object, ...]:
         for each in dataclasses.fields(settings)
         if each.name.startswith("remote")
     ]
-    local = ("model", "draft", "speculation", "device", "threads", "kv_store_mb")
+    local = ("model", "draft", "speculation", "device", "threads", "quantize", "kv_store_mb")
     return *(getattr(settings, name) for name in local), *remote

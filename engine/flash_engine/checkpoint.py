@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from flash_engine.config import LatentAttention
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN
 from flash_engine.formats import open_source
+from flash_engine.formats.changes import Changes
 from flash_engine.matrices import DenseMatrix, Matrix, Quantization, QuantizedMatrix
 from flash_engine.shapes import matrix_shapes, vector_shapes
 
@@ -37,6 +39,9 @@ class Checkpoint:
         self.config = self._architecture.config(self._source.fields)
         self._folding = self._architecture.folding(self._source.fields)
         self._factors: dict[str, NDArray[np.float64]] = {}
+        self._report: Callable[[float], None] = lambda share: None
+        self._unread: dict[str, int] = {}
+        self._total = 0
         for name, shape in matrix_shapes(self.config).items():
             self._source.check_matrix(self._stored(name), shape)
         for name, size in vector_shapes(self.config).items():
@@ -46,6 +51,17 @@ class Checkpoint:
     def has(self, name: str) -> bool:
         """Whether there is a matrix (`model.layers.0.mlp.up_proj`) or vector (`model.norm.weight`) of that name."""
         return self._source.has(self._stored(name))
+
+    @property
+    def changes(self) -> Changes:
+        """What reading has changed in the matrices so far."""
+        return self._source.changes
+
+    def watch(self, report: Callable[[float], None]) -> None:
+        """Call `report` with the share of the weights that have been asked for, 0 to 1, at each matrix from now on."""
+        self._report = report
+        self._unread = {name: rows * columns for name, (rows, columns) in matrix_shapes(self.config).items()}
+        self._total = sum(self._unread.values())
 
     def quantization(self, name: str) -> Quantization | None:
         """How the matrix `name` will be given, without reading it; None: in 16 or 32 bit."""
@@ -59,6 +75,8 @@ class Checkpoint:
 
     def matrix(self, name: str) -> Matrix:
         """The matrix `name` (`model.layers.0.mlp.up_proj`); floating-point parts are checked to be finite."""
+        if self._unread.pop(name, None):
+            self._report(1 - sum(self._unread.values()) / self._total)
         matrix = self._source.matrix(self._stored(name))
         if isinstance(matrix, DenseMatrix):
             self._check_finite(f"{name}.weight", matrix.values)

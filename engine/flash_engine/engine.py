@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
-from flash_engine import backends, bundled, memory
+from flash_engine import backends, bundled
 from flash_engine.backend import Backend
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.devices import working_set
-from flash_engine.errors import CapacityError, ModelError
+from flash_engine.errors import ModelError
 from flash_engine.memory import MemoryPlan
+from flash_engine.opening import fitting_choices, open_models
 from flash_engine.pace import Pace
 from flash_engine.session import Session
 from flash_engine.speculation import Controller, Corpus, ModelDrafter, PassCosts, Speculator, TextDrafter
@@ -24,10 +26,12 @@ from flash_engine.worker import Worker
 
 T = TypeVar("T")
 
-AUTO = "auto"
+AUTO: Final = "auto"
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, float], None]
-"""Called as a stage of the loading begins: its name, and the share of the loading done before it, 0 to 1."""
+"""Called as a stage of the loading begins, and as it goes on: its name, and the share of the loading done, 0 to 1."""
 
 
 class Engine:
@@ -53,6 +57,8 @@ class Engine:
         self.draft = draft
         self.plan = plan
         self.corpus = Corpus(tokenizer)
+        self.changes = ""
+        """What loading changed in the weights, in one line; empty if they are as stored."""
         self.speculation: Controller | None = None
         self._pace = Pace()
         self._worker = Worker(f"flash-engine {name}")
@@ -67,6 +73,7 @@ class Engine:
         device: str = "auto",
         context: int | None = None,
         threads: int | None = None,
+        quantize: Literal["auto", 4, 8] | None = AUTO,
         progress: Progress | None = None,
     ) -> Self:
         """Load a bundled model by its name, a folder with config.json, safetensors and
@@ -76,7 +83,9 @@ class Engine:
         the memory holds both, and none for others. speculation: whether sessions decode speculatively, with a draft
         model or without (speculation/): faster, with the same output. device: auto (Metal, else CUDA, else native),
         native, mlx or reference. context: tokens a session can hold; default: what the memory plan finds room for, at
-        most 4,096. threads: of the native backend; default: the machine's cores. Raises ModelError (no such model; a
+        most 4,096. threads: of the native backend; default: the machine's cores. quantize: bits that 16- and 32-bit
+        weights get as they are read, None: as stored; auto: as stored if the whole context fits beside them, else 8,
+        else 4. progress: see Progress. Raises ModelError (no such model; a
         file missing, damaged or altered; a wrong tensor; a draft that does not fit), DeviceError, CapacityError
         (context beyond the model's positions; more than the device's memory).
         """
@@ -84,20 +93,18 @@ class Engine:
         report("checking files", 0.0)
         device = backends.resolve(device)
         folder = bundled.locate(model)
-        checkpoint = Checkpoint(folder)
         given = bundled.draft_for(folder) if draft == AUTO else draft
-        draft_checkpoint = Checkpoint(bundled.locate(given)) if given is not None and speculation else None
-        footprint = memory.measure(checkpoint, device)
-        room = working_set(device)
-        try:
-            draft_footprint = None if draft_checkpoint is None else memory.measure(draft_checkpoint, device)
-            plan = memory.plan(footprint, draft_footprint, working_set=room, context=context)
-        except CapacityError:
-            if draft_checkpoint is None or draft != AUTO:
-                raise
-            draft_checkpoint = None
-            plan = memory.plan(footprint, working_set=room, context=context)
-        report("reading tokenizer", 0.3)
+        opened = open_models(
+            folder,
+            bundled.locate(given) if given is not None and speculation else None,
+            device=device,
+            working_set=working_set(device),
+            choices=fitting_choices(folder, device) if quantize == AUTO else (quantize,),
+            context=context,
+            draft_required=draft != AUTO,
+        )
+        checkpoint, draft_checkpoint, plan = opened.checkpoint, opened.draft, opened.plan
+        report("reading tokenizer", 0.05)
         tokenizer_folder = bundled.tokenizer_folder(folder)
         tokenizer = Tokenizer.from_folder(tokenizer_folder)
         if tokenizer.vocab_size > checkpoint.config.vocab_size:
@@ -105,13 +112,13 @@ class Engine:
                 f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model "
                 f"{checkpoint.config.vocab_size}: they are not of the same model"
             )
-        report("loading weights", 0.6)
+        _watch(checkpoint, "loading weights", report, 0.1, 0.8)
         backend = backends.load(device, checkpoint, capacity=plan.context, threads=threads)
         if draft_checkpoint is not None:
             _check_draft(draft_checkpoint, tokenizer_folder, tokenizer)
         draft_backend = None
         if draft_checkpoint is not None:
-            report("loading draft", 0.8)
+            _watch(draft_checkpoint, "loading draft", report, 0.8, 0.9)
             draft_backend = backends.load(device, draft_checkpoint, capacity=plan.context, threads=threads)
         engine = cls(
             folder.name.removesuffix(".gguf"),
@@ -122,6 +129,9 @@ class Engine:
             draft_backend,
             plan,
         )
+        engine.changes = str(checkpoint.changes)
+        if engine.changes:
+            logger.info("%s: as it was read, %s", folder, engine.changes)
         report("warming up", 0.9)
         engine.submit(engine._warm_up).result()
         if speculation:
@@ -177,6 +187,20 @@ class Engine:
         session = self.session()
         for round_number in range(2):
             session.sync([round_number] * min(16, self.backend.capacity))
+
+
+def _watch(checkpoint: Checkpoint, stage: str, report: Progress, first: float, last: float) -> None:
+    """Report `stage`, from the share `first` to `last`, at every hundredth of the checkpoint's weights."""
+    shown = -1
+
+    def read(share: float) -> None:
+        nonlocal shown
+        if int(100 * share) > shown:
+            shown = int(100 * share)
+            report(stage, first + (last - first) * share)
+
+    checkpoint.watch(read)
+    read(0.0)
 
 
 def _check_draft(draft: Checkpoint, folder: Path, main: Tokenizer) -> None:

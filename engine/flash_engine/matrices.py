@@ -12,6 +12,10 @@ Factor = float | NDArray[np.float64]
 Scales = NDArray[np.float16] | NDArray[np.float32]
 
 
+SLICE_VALUES = 1 << 20
+"""Values that are converted at once: what a conversion takes besides its result is a few times this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Quantization:
     """Affine quantization: value = scale * q + bias, one scale and bias for `group_size` values along k."""
@@ -109,21 +113,30 @@ Matrix = QuantizedMatrix | DenseMatrix
 def quantize(values: NDArray[Any], quantization: Quantization) -> QuantizedMatrix:
     """`values` [n, k] in affine integers with float16 scales: each group's range is cut into equal steps.
 
-    k must be a multiple of the group. The codes are chosen for the scales as rounded to float16.
+    k must be a multiple of the group. The codes are chosen for the scales as rounded to float16. Needs little memory
+    besides the result.
     """
     rows, columns = values.shape
-    groups = values.astype(np.float32).reshape(rows, -1, quantization.group_size)
+    weight = np.empty((rows, columns * quantization.bits // 32), np.uint32)
+    scales, biases = (np.empty((rows, columns // quantization.group_size), np.float16) for _ in range(2))
+    step = max(1, SLICE_VALUES // columns)
+    for first in range(0, rows, step):
+        part = slice(first, first + step)
+        weight[part], scales[part], biases[part] = _quantized(values[part], quantization)
+    return QuantizedMatrix(weight, scales, biases, quantization.bits)
+
+
+def _quantized(
+    values: NDArray[Any], quantization: Quantization
+) -> tuple[NDArray[np.uint32], NDArray[np.float16], NDArray[np.float16]]:
+    """Weight, scales and biases of a QuantizedMatrix."""
+    groups = values.astype(np.float32).reshape(len(values), -1, quantization.group_size)
     low, high = groups.min(-1), groups.max(-1)
     top = 2**quantization.bits - 1
     scales, biases = ((high - low) / top).astype(np.float16), low.astype(np.float16)
     steps = np.where(scales > 0, scales, 1).astype(np.float32)[..., None]
     codes = np.clip(np.rint((groups - biases[..., None].astype(np.float32)) / steps), 0, top)
-    return QuantizedMatrix(
-        pack(codes.astype(np.uint8).reshape(rows, columns), quantization.bits),
-        scales,
-        biases,
-        quantization.bits,
-    )
+    return pack(codes.astype(np.uint8).reshape(values.shape), quantization.bits), scales, biases
 
 
 def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint32]:

@@ -40,8 +40,9 @@ Buffer make_buffer(std::size_t bytes) {
 
 std::shared_ptr<std::uint8_t> Arena::take(std::size_t bytes) {
   const std::size_t size = (bytes + 63) / 64 * 64;
+  if (size > kChunk) return std::shared_ptr<std::uint8_t>(make_buffer(size).release(), FreeAligned());
   if (size > left_) {
-    left_ = size > kChunk ? size : kChunk;
+    left_ = kChunk;
     chunk_ = std::shared_ptr<std::uint8_t>(make_buffer(left_).release(), FreeAligned());
     end_ = chunk_.get() + left_;
   }

@@ -62,10 +62,10 @@ def complete_batch(
     from rich.console import Console
     from rich.progress import track
 
-    from flash_engine import Engine
+    from flash_lsp.cli.engine import load_engine
     from flash_lsp.completer import Completer, Suggestion
 
-    with Engine.load(**engine_options) as engine:
+    with load_engine(engine_options) as engine:
         completer = Completer(engine)
         session = engine.session()
 

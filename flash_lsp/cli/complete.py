@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flash_lsp.cli.errors import InputError
-from flash_lsp.cli.options import Device, JsonOutput, Model, Threads
+from flash_lsp.cli.options import Device, JsonOutput, Model, Quantize, Threads
+from flash_lsp.settings import QUANTIZE
 
 if TYPE_CHECKING:
     from flash_lsp.cli.location import Location
@@ -53,13 +54,16 @@ def complete(
     model: Model = "flash-coder",
     device: Device = "auto",
     threads: Threads = None,
+    quantize: Quantize = "auto",
     as_json: JsonOutput = False,
 ) -> None:
     """Show what would be suggested at a place in a file, dimmed as in an editor, with timings."""
     if (where is None) == (batch is None):
         raise InputError("give either FILE:LINE:COL or --batch CASES.jsonl")
     limits: Any = {"max_lines": max_lines, "max_tokens": max_tokens, "deadline_ms": deadline_ms}
-    engine = {"model": model, "device": device, "threads": threads}
+    if quantize not in QUANTIZE:
+        raise InputError(f"--quantize {quantize}: give one of {', '.join(QUANTIZE)}")
+    engine = {"model": model, "device": device, "threads": threads, "quantize": QUANTIZE[quantize]}
     if batch is not None:
         from flash_lsp.cli.batch import complete_batch
 
@@ -87,9 +91,9 @@ def complete_at(
     deadline_ms: int | None,
 ) -> dict[str, Any]:
     """What the server would suggest between `prefix` and `suffix`, with timings, as `--json` prints it."""
-    from flash_engine import Engine
     from flash_lsp import filters
     from flash_lsp.bench.editor import language_id
+    from flash_lsp.cli.engine import load_engine
     from flash_lsp.completer import Completer
     from flash_lsp.placement import MID_LINE, line_limit
     from flash_lsp.prompt.window import PromptState
@@ -97,7 +101,7 @@ def complete_at(
 
     lines = line_limit(language_id(location.path), prefix, suffix, block=max_lines or Settings().max_lines)
     started = time.monotonic()
-    with Engine.load(**engine_options) as engine:
+    with load_engine(engine_options) as engine:
         loaded = time.monotonic()
         completer = Completer(engine)
         suggestion = engine.submit(

@@ -13,7 +13,9 @@ import typer
 from flash_lsp.cli.options import Device, JsonOutput, Model, Threads
 
 if TYPE_CHECKING:
-    from flash_engine import Checkpoint, Engine
+    from pathlib import Path
+
+    from flash_engine import Engine
 
 _PROMPT_TOKENS = 512
 _DECODE_TOKENS = 64
@@ -80,8 +82,7 @@ def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
     )
     try:
         draft = bundled.draft_for(folder)
-        models = [Checkpoint(each) for each in (folder, draft and bundled.locate(draft)) if each]
-        yield _memory(models, backends.resolve(device))
+        yield _memory(folder, bundled.locate(draft) if draft else None, backends.resolve(device))
     except FlashError as error:
         yield Check("engine", False, f"device {device}", str(error))
         return
@@ -96,6 +97,8 @@ def checks(model: str, device: str, threads: int | None) -> Iterator[Check]:
         yield Check(
             "engine", True, f"{engine.backend.name}, loaded in {loaded:.2f} s", figures={"load_s": loaded}
         )
+        if engine.changes:
+            yield Check("weights", True, f"as they were read, {engine.changes}")
         yield _prompt(engine)
         yield _speed(engine)
 
@@ -113,14 +116,22 @@ def _processor() -> Check:
     )
 
 
-def _memory(models: list[Checkpoint], device: str) -> Check:
+def _memory(folder: Path, draft: Path | None, device: str) -> Check:
     """The plan that loading follows, for the model and its draft, if it has one."""
-    from flash_engine import CapacityError, memory
+    from flash_engine import CapacityError
     from flash_engine.devices import working_set
+    from flash_engine.opening import fitting_choices, open_models
 
     try:
-        footprints = [memory.measure(each, device) for each in models]
-        plan = memory.plan(*footprints, working_set=working_set(device))
+        plan = open_models(
+            folder,
+            draft,
+            device=device,
+            working_set=working_set(device),
+            choices=fitting_choices(folder, device),
+            context=None,
+            draft_required=False,
+        ).plan
     except CapacityError as error:
         problem, _, remedy = str(error).partition(": ")
         return Check("memory", False, problem, f"{remedy}; or close other programs")

@@ -15,6 +15,10 @@ Threads = Annotated[
         min=1, help="Threads of the CPU engine (default: what fits the machine).", show_default=False
     ),
 ]
+Quantize = Annotated[
+    str,
+    typer.Option(help="Bits of 16-bit weights once loaded: auto (what fits the memory), off, 8 or 4."),
+]
 JsonFile = Annotated[
     Path | None,
     typer.Option(

@@ -56,7 +56,9 @@ class NativeBackend:
         _refuse_unknown(checkpoint, capacity)
         try:
             packer = Packer(checkpoint)
+            # The largest matrices first, while there is room for both forms of them.
             embedding = packer.stack("model.embed_tokens")
+            head = embedding if config.tie_embeddings else packer.stack("lm_head")
             cosines, sines = rope_table(config, capacity)
             model = _native.Model(
                 shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
@@ -65,7 +67,7 @@ class NativeBackend:
                 embedding_scale=config.embedding_multiplier,
                 layers=[_layer(checkpoint, packer, f"model.layers.{i}") for i in range(config.num_layers)],
                 norm=checkpoint.vector("model.norm.weight").tolist(),
-                head=embedding if config.tie_embeddings else packer.stack("lm_head"),
+                head=head,
                 cosines=cosines.ravel().tolist(),
                 sines=sines.ravel().tolist(),
                 isa=isa,

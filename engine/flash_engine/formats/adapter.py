@@ -76,6 +76,7 @@ class AdaptedSource:
 
     def __init__(self, base: Source, folder: Path) -> None:
         self.fields = base.fields
+        self.changes = base.changes
         self._base = base
         self._changes = _read(folder)
 

@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from flash_engine.fields import Fields
+from flash_engine.formats.changes import SAMPLE_ROWS
 from flash_engine.formats.source import Source
 from flash_engine.matrices import DenseMatrix, Matrix, Quantization, quantize
 
@@ -16,12 +17,17 @@ _ROUTER = ".mlp.gate"
 
 
 class QuantizingSource:
-    """A Source whose 16- and 32-bit matrices are quantized; the others stay as they are."""
+    """A Source whose 16- and 32-bit matrices are quantized; the others stay as they are.
+
+    A matrix whose columns are no multiple of the group gets a smaller one, or else stays, too.
+    """
 
     def __init__(self, base: Source, quantization: Quantization) -> None:
         self.fields: Fields = base.fields
+        self.changes = base.changes
         self._base = base
-        self._quantization = quantization
+        groups = [size for size in (128, 64, 32) if size <= quantization.group_size]
+        self._choices = [Quantization(quantization.bits, size) for size in groups]
         self._columns: dict[str, int] = {}
 
     def has(self, name: str) -> bool:
@@ -42,17 +48,15 @@ class QuantizingSource:
 
     def quantization(self, name: str) -> Quantization | None:
         stored = self._base.quantization(name)
-        if (
-            stored is not None
-            or name.endswith(_ROUTER)
-            or self._columns[name] % self._quantization.group_size
-        ):
+        if stored is not None or name.endswith(_ROUTER):
             return stored
-        return self._quantization
+        return next((each for each in self._choices if self._columns[name] % each.group_size == 0), None)
 
     def matrix(self, name: str) -> Matrix:
         matrix, wanted = self._base.matrix(name), self.quantization(name)
         if isinstance(matrix, DenseMatrix) and wanted is not None:
+            sample = matrix.values[:SAMPLE_ROWS]
+            self.changes.add("unquantized", wanted.bits, sample, quantize(sample, wanted))
             return quantize(matrix.values, wanted)
         return matrix
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN, Fields
+from flash_engine.formats.changes import SAMPLE_ROWS, Changes
 from flash_engine.formats.gguf_blocks import convert, floats, quantization_of
 from flash_engine.formats.gguf_fields import config_fields
 from flash_engine.formats.gguf_file import GgufTensor, read_gguf
@@ -60,6 +61,7 @@ class GgufSource:
         self._file = read_gguf(path)
         self._architecture = self._file.metadata.get("general.architecture")
         self.fields = Fields(config_fields(self._file), path)
+        self.changes = Changes()
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -98,6 +100,10 @@ class GgufSource:
     def matrix(self, name: str) -> Matrix:
         tensor, expert = self._tensor(f"{name}.weight")
         first = 0 if expert is None else expert * tensor.shape[1]
+        kind, target = tensor.type.name, quantization_of(tensor.type.name)
+        if target is not None:
+            sample = first + np.arange(min(SAMPLE_ROWS, tensor.shape[-2]))
+            self.changes.add(kind, target.bits, floats(kind, tensor.data[sample]), convert(tensor, sample))
         return convert(tensor, first + self._order(name, tensor.shape[-2]))
 
     def vector(self, name: str) -> NDArray[Any]:

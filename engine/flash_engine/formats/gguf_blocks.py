@@ -19,14 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash_engine.formats.gguf_file import GgufTensor
-from flash_engine.matrices import DenseMatrix, Matrix, Quantization, QuantizedMatrix, pack, quantize
+from flash_engine.matrices import (
+    SLICE_VALUES,
+    DenseMatrix,
+    Matrix,
+    Quantization,
+    QuantizedMatrix,
+    pack,
+    quantize,
+)
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 GROUP = 32
-_SLICE_VALUES = 1 << 20
-"""Values that are converted at once: what a conversion takes besides its result is a few times this."""
 
 
 def quantization_of(kind: str) -> Quantization | None:
@@ -44,7 +50,7 @@ def convert(tensor: GgufTensor, rows: NDArray[np.intp]) -> Matrix:
         return DenseMatrix(floats(kind, tensor.data[rows]))
     weight = np.empty((len(rows), columns * quantization.bits // 32), np.uint32)
     scales, biases = (np.empty((len(rows), columns // GROUP), np.float16) for _ in range(2))
-    step = max(1, _SLICE_VALUES // columns)
+    step = max(1, SLICE_VALUES // columns)
     for first in range(0, len(rows), step):
         part = slice(first, first + step)
         matrix = _affine(kind, tensor.data[rows[part]], quantization)
@@ -86,7 +92,7 @@ def floats(kind: str, data: Bytes) -> NDArray[np.float16] | Floats:
 def loss(tensor: GgufTensor) -> float:
     """Root mean square of what `convert` changes, in parts of the tensor's own root mean square."""
     changed = total = 0.0
-    step = max(1, _SLICE_VALUES // tensor.shape[-1])
+    step = max(1, SLICE_VALUES // tensor.shape[-1])
     for first in range(0, len(tensor.data), step):
         rows = np.arange(first, min(first + step, len(tensor.data)))
         exact = floats(tensor.type.name, tensor.data[rows]).astype(np.float64)

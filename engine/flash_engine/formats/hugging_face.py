@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN, Fields
+from flash_engine.formats.changes import Changes
 from flash_engine.formats.safetensors import Tensor, read_header
 from flash_engine.matrices import SUPPORTED, DenseMatrix, Matrix, Quantization, QuantizedMatrix
 
@@ -27,6 +28,7 @@ class HuggingFaceFolder:
 
     def __init__(self, folder: Path) -> None:
         self.fields = Fields.from_file(folder / "config.json")
+        self.changes = Changes()
         self._default = folder / "model.safetensors"
         self._tensors: dict[str, Tensor] = {}
         files = sorted(folder.glob("model*.safetensors"))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from flash_engine.fields import Fields
+from flash_engine.formats.changes import Changes
 from flash_engine.matrices import Matrix, Quantization
 
 
@@ -19,6 +20,8 @@ class Source(Protocol):
 
     fields: Fields
     """As config.json has them."""
+    changes: Changes
+    """What reading has changed in the matrices so far."""
 
     def has(self, name: str) -> bool: ...
 
