@@ -113,13 +113,25 @@ class Engine:
                 f"{checkpoint.config.vocab_size}: they are not of the same model"
             )
         _watch(checkpoint, "loading weights", report, 0.1, 0.8)
-        backend = backends.load(device, checkpoint, capacity=plan.context, threads=threads)
+        backend = backends.load(
+            device,
+            checkpoint,
+            capacity=plan.context,
+            threads=threads,
+            report=lambda stage, done: report(stage, 0.1 + 0.7 * done),
+        )
         if draft_checkpoint is not None:
             _check_draft(draft_checkpoint, tokenizer_folder, tokenizer)
         draft_backend = None
         if draft_checkpoint is not None:
             _watch(draft_checkpoint, "loading draft", report, 0.8, 0.9)
-            draft_backend = backends.load(device, draft_checkpoint, capacity=plan.context, threads=threads)
+            draft_backend = backends.load(
+                device,
+                draft_checkpoint,
+                capacity=plan.context,
+                threads=threads,
+                report=lambda stage, done: report(stage, 0.8 + 0.1 * done),
+            )
         engine = cls(
             folder.name.removesuffix(".gguf"),
             folder,

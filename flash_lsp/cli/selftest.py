@@ -16,7 +16,10 @@ def selftest(as_json: JsonOutput = False) -> None:
     The same runs once by itself when a model is first loaded on a GPU, and is remembered for the device, the release
     of MLX and the kernels' text; this command runs it again.
     """
+    from flash_engine.backends.metal import set_buffer_limits
     from flash_lsp.cli.errors import InputError
+
+    set_buffer_limits()
 
     try:
         import mlx.core as mx

@@ -109,8 +109,13 @@ def test_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(mx, "device_info", given)
     for _ in range(2):
         assert verdict.faults(mx.float16, TILING) == {"qkv": "does not compile"}
-    assert fused.fault(TILING) == "qkv: does not compile"
+    stages: list[str] = []
+    assert fused.fault(TILING, lambda stage, done: stages.append(stage)) == "qkv: does not compile"
     assert len(runs) == 1
+    assert not stages
+    verdict._file(mx.float16, TILING).write_text("{damaged")
+    fused.fault(TILING, lambda stage, done: stages.append(stage))
+    assert stages == ["testing the GPU's kernels, once on this machine"]
     verdict._file(mx.float16, TILING).write_text("{damaged")
     assert verdict.faults(mx.float16, TILING)
-    assert len(runs) == 2
+    assert len(runs) == 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
 from flash_engine.backend import Backend
+from flash_engine.backends.metal import set_buffer_limits
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.errors import DeviceError
 
@@ -19,6 +21,7 @@ def resolve(device: str) -> str:
     """
     if device not in DEVICES:
         raise DeviceError(f"no device {device!r}: choose one of {', '.join(DEVICES)}")
+    set_buffer_limits()
     if device == "auto":
         device = "mlx" if _has_gpu() else "native"
     if device == "mlx" and not _has_mlx():
@@ -28,11 +31,22 @@ def resolve(device: str) -> str:
     return device
 
 
-def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | None = None) -> Backend:
-    """The backend for `device` with the weights of `checkpoint`. Raises DeviceError, ModelError (bad weights)."""
+def load(
+    device: str,
+    checkpoint: Checkpoint,
+    *,
+    capacity: int,
+    threads: int | None = None,
+    report: Callable[[str, float], None] = lambda stage, done: None,
+) -> Backend:
+    """The backend for `device` with the weights of `checkpoint`. `report` is called as long work begins, with the
+    share done before.
+
+    Raises DeviceError, ModelError (bad weights).
+    """
     match resolve(device):
         case "mlx":
-            return _mlx(checkpoint, capacity)
+            return _mlx(checkpoint, capacity, report)
         case "native":
             from flash_engine.backends.native import NativeBackend
 
@@ -43,7 +57,7 @@ def load(device: str, checkpoint: Checkpoint, *, capacity: int, threads: int | N
             return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
 
 
-def _mlx(checkpoint: Checkpoint, capacity: int) -> Backend:
+def _mlx(checkpoint: Checkpoint, capacity: int, report: Callable[[str, float], None]) -> Backend:
     """Fused launches where the GPU passed their self-test and they can compute the model; else plain operations,
     whose name then says why."""
     from flash_engine.backends.mlx import MlxBackend
@@ -52,10 +66,10 @@ def _mlx(checkpoint: Checkpoint, capacity: int) -> Backend:
         return MlxBackend.load(checkpoint, capacity=capacity)
     from flash_engine.backends import fused
 
-    reason = fused.obstacle(checkpoint) or fused.fault(fused.choose(checkpoint))
+    reason = fused.obstacle(checkpoint) or fused.fault(fused.choose(checkpoint), report)
     if reason:
         return MlxBackend.load(checkpoint, capacity=capacity, note=f"not fused: {reason}")
-    return fused.FusedBackend.load(checkpoint, capacity=capacity)
+    return fused.FusedBackend.load(checkpoint, capacity=capacity, report=report)
 
 
 def _has_mlx() -> bool:

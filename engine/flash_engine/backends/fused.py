@@ -15,6 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 from flash_engine.backend import KVCache, Logits
+from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
 from flash_engine.errors import CapacityError, DeviceError
@@ -101,8 +102,12 @@ class FusedBackend:
         capacity: int,
         kernels: Registry | None = None,
         tiling: Tiling | None = None,
+        report: Callable[[str, float], None] = lambda stage, done: None,
     ) -> Self:
-        """`kernels`: the device's unless given. Raises DeviceError, naming what is in the way, if it can't."""
+        """`kernels`: the device's unless given. `report` is called as long work begins, with the share done before.
+
+        Raises DeviceError, naming what is in the way, if it can't.
+        """
         reason = obstacle(checkpoint)
         if reason:
             raise DeviceError(
@@ -112,6 +117,7 @@ class FusedBackend:
         kernels = kernels or device_registry()
         decoder = make_decoder(config, weights(checkpoint), kernels, tiling or choose(checkpoint))
         if kernels.on_device:
+            report("compiling the GPU's kernels", 1.0)
             _compile(decoder)
         return cls(config, capacity, decoder, kernels)
 
@@ -122,6 +128,7 @@ class FusedBackend:
     def new_cache(self) -> FusedCache:
         return FusedCache(self._decoder.new_cache(-(-self.capacity // 4) * 4))
 
+    @while_wired
     def forward(
         self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
     ) -> Logits:
@@ -197,8 +204,11 @@ def choose(checkpoint: Checkpoint) -> Tiling:
     return tilings.default(mx.device_info(mx.gpu), sizes(checkpoint))
 
 
-def fault(tiling: Tiling) -> str:
-    """What the device's self-test found wrong, of this version of the kernels; empty if nothing. Runs it once."""
+def fault(tiling: Tiling, report: Callable[[str, float], None] = lambda stage, done: None) -> str:
+    """What the device's self-test found wrong, of this version of the kernels; empty if nothing. Runs it once, and
+    then says so to `report`."""
+    if not verdict.remembered(mx.float16, tiling):
+        report("testing the GPU's kernels, once on this machine", 0.0)
     found = verdict.faults(mx.float16, tiling)
     return "; ".join(f"{kernel}: {problem}" for kernel, problem in found.items())
 

@@ -19,6 +19,7 @@ import mlx.core as mx
 import numpy as np
 
 from flash_engine.backend import KVCache, Logits
+from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint, DenseMatrix, Matrix, matrix_shapes, vector_shapes
 from flash_engine.config import ModelConfig
 from flash_engine.errors import CapacityError
@@ -146,6 +147,7 @@ class MlxBackend:
     def new_cache(self) -> MlxCache:
         return MlxCache(self.config, _round_up(self.capacity, _BLOCK))
 
+    @while_wired
     def forward(
         self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
     ) -> Logits:
