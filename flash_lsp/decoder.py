@@ -21,7 +21,7 @@ from flash_lsp.flight import Job
 from flash_lsp.inference import InferenceEngine
 from flash_lsp.recall import Recall
 from flash_lsp.settings import QUANTIZE, Settings
-from flash_lsp.study import Study
+from flash_lsp.study import Changes, Study
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,7 @@ class ModelDecoder:
         self._completer = completer
         self._loop = loop
         self._study = Study(engine) if isinstance(engine, Engine) else None
+        self._changes = Changes(loop, self._read)
         caches = engine.plan.caches if engine.plan else self.LINEAGES + 1
         # One more cache is filled behind the one that answers.
         self._lineages: LRUCache[str, Lineage] = LRUCache(max(caches - 1, 1))
@@ -82,9 +83,12 @@ class ModelDecoder:
         return f"{self._engine.name} on {self._engine.backend.name}"
 
     def speculation(self) -> dict[str, Any] | None:
-        """What the controller of speculation knows; None where decoding is plain. See Controller.figures."""
+        """What the controller of speculation knows (Controller.figures) and `text_tokens`, of those that drafts may be
+        taken from; None where decoding is plain."""
         controller = self._engine.speculation if isinstance(self._engine, Engine) else None
-        return controller.figures() if controller else None
+        if controller is None or not isinstance(self._engine, Engine):
+            return None
+        return {**controller.figures(), "text_tokens": len(self._engine.corpus.index)}
 
     def start(
         self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
@@ -108,8 +112,14 @@ class ModelDecoder:
         """Take what is around a document, by its URI, from now on: what its context is made of; None: no context."""
         self._surroundings = surroundings
 
+    def changed(self, uri: str, text: Callable[[], str | None]) -> None:
+        """A document was opened or edited: drafts may be taken from its `text`, asked for later; None: they may not."""
+        if self._study:
+            self._changes.note(uri, text)
+
     def forget(self, uri: str) -> None:
         """Drop what the model keeps of a closed document."""
+        self._changes.forget(uri)
 
         def forget() -> None:
             lineage = self._lineages.pop(uri, None)
@@ -229,6 +239,12 @@ class ModelDecoder:
             )
             self._recall.restore(lineage.session, job.uri, prompt.tokens)
         return lineage
+
+    def _read(self, uri: str, text: str) -> None:
+        study = self._study
+        if study:
+            with contextlib.suppress(RuntimeError):  # the engine is closed
+                self._engine.submit(lambda: study.text(uri, text), urgent=False)
 
     def _keep(self, uri: str, lineage: Lineage) -> None:
         if self._recall and isinstance(lineage.session, Session):

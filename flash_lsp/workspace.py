@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 from flash_engine import FlashError
 from flash_lsp import protocol
 from flash_lsp.acceptance import Acceptance
+from flash_lsp.answers import Place
 from flash_lsp.context.recent import OpenFile, Recent, Surroundings
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
@@ -33,6 +34,7 @@ from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
 from flash_lsp.silences import explain
 from flash_lsp.statistics import REQUESTS, SILENCE, Statistics
+from flash_lsp.study import without_line
 from flash_lsp.text import Document
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,7 @@ class FlashServer(LanguageServer):
             lambda name: self._count(document.language_id, name),
             asyncio.get_running_loop().call_later,
         )
+        self._study(document)
 
     def change_document(self, params: types.DidChangeTextDocumentParams) -> None:
         self._stir()
@@ -118,6 +121,7 @@ class FlashServer(LanguageServer):
             self._visit(session.document)
             self._recent.edited(session.document, edits[-1])
             self._acceptance[session.document.uri].changed(edits)
+            self._study(session.document, edits[-1].end)
         self._late.edited(session.document.uri)
         session.changed(edits)
 
@@ -191,6 +195,21 @@ class FlashServer(LanguageServer):
             return None if session is None or left_alone else (session.document, self._name(uri))
 
         self._recent.visit(document, find)
+
+    def _study(self, document: Document, cursor: int | None = None) -> None:
+        """Have drafts taken from a document, less the line at `cursor`, which is being written."""
+
+        def text() -> str | None:
+            if self._is_left_alone(document):
+                return None
+            if cursor is None:
+                return Place.between(document.text, "", document.language_id).prefix
+            return without_line(
+                Place.between(document.text[:cursor], document.text[cursor:], document.language_id)
+            )
+
+        if isinstance(self._decoder, ModelDecoder):
+            self._decoder.changed(document.uri, text)
 
     def _is_left_alone(self, document: Document) -> bool:
         return self.gate.file_reason(document, self.settings) is not None
@@ -308,6 +327,8 @@ class FlashServer(LanguageServer):
         for session in self._sessions.values():
             session.attach(decoder)
         self._stir()
+        for uri in sorted(self._sessions, key=self._recent.order):
+            self._study(self._sessions[uri].document)
 
     def _failed(self, message: str) -> NoModel:
         self._announce("error", message)

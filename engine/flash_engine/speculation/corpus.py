@@ -27,7 +27,7 @@ class Corpus:
         self.index = SuffixIndex()
         self._tokenizer = tokenizer
         self._texts: OrderedDict[str, str] = OrderedDict()
-        self._pending: deque[str] = deque()
+        self._pending: deque[str] = deque(maxlen=_OPEN_TEXTS * _MOST // _STEP)
 
     def update(self, name: str, text: str) -> None:
         """Take note of the present text of `name`: what changed since the last call is read by the next steps."""

@@ -8,19 +8,22 @@ TOLERANCE = 0.015
 """Share of the time of plain decoding that drafts which did not pay may cost in all."""
 MOST_AHEAD = 6
 """Plain passes: what was gained long ago is not to be lost now."""
+FIRST = 3
+"""Plain passes that are spent on drafts before any has paid."""
 
 
 class Ledger:
     """How many seconds decoding is ahead of plain decoding at 1 / (1 + TOLERANCE) of its speed.
 
-    It begins at 0, every token earns its plain pass and the tolerance, every round costs what it took. A draft whose
-    price in the worst case, that none of it is accepted, is more than this is not made. So from the beginning on, and
-    but for MOST_AHEAD passes from any moment on, decoding takes at most 1 + TOLERANCE of the time of plain decoding.
+    It begins with FIRST passes, for drafts to show what they are worth. Every token earns its plain pass and the
+    tolerance, every round costs what it took, and a draft is not made if its price in the worst case, that
+    none of it is accepted, is more than what is left. So decoding takes at most 1 + TOLERANCE of the time of plain decoding, but for
+    FIRST passes from the beginning on and MOST_AHEAD passes from any moment on.
     """
 
     def __init__(self, costs: PassCosts) -> None:
         self._costs = costs
-        self.ahead = 0.0
+        self.ahead = FIRST * costs.seconds(1)
 
     def affords(self, drafting: float, drafts: int) -> bool:
         """Whether a round may spend `drafting` seconds and then verify `drafts` tokens."""

@@ -125,7 +125,8 @@ class Speculator:
     def _best(self, tokens: Sequence[int], bounds: Bounds, begin: float) -> _Round:
         """The round that promises most, its `seconds` those that its drafting should take."""
         controller, model = self._controller, self._model
-        if not controller.ledger.affords(0.0, 1):
+        if not controller.ledger.affords(controller.price(behind=1, drafts=2), 2):
+            # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
             return _Round(Choice.BUDGET)
         gain = 0.0
         best = _Round(Choice.UNSURE)

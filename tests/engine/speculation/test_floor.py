@@ -20,7 +20,7 @@ from flash_engine.speculation import (
     Speculator,
     TextDrafter,
 )
-from flash_engine.speculation.ledger import MOST_AHEAD, TOLERANCE
+from flash_engine.speculation.ledger import FIRST, MOST_AHEAD, TOLERANCE
 
 MS = 1e-3
 WRONG, RIGHT = 1, 2
@@ -124,7 +124,7 @@ def test_the_loss_is_bounded_from_the_first_token_on(
     )
     for _ in range(400):
         world.round(tokenizer)
-        slack = MS * pass_ms[0] * ((text or 0.0) + 1e-6)
+        slack = MS * pass_ms[0] * (FIRST + (text or 0.0) + 1e-6)
         assert world.now <= (1 + TOLERANCE) * world.plain + slack
 
 
