@@ -17,8 +17,9 @@ class Ledger:
 
     It begins with FIRST passes, for drafts to show what they are worth. Every token earns its plain pass and the
     tolerance, every round costs what it took, and a draft is not made if its price in the worst case, that
-    none of it is accepted, is more than what is left. So decoding takes at most 1 + TOLERANCE of the time of plain decoding, but for
-    FIRST passes from the beginning on and MOST_AHEAD passes from any moment on.
+    none of it is accepted, is more than what is left. So decoding takes at most
+    1 + TOLERANCE of the time of plain decoding, but for FIRST passes from the beginning on
+    and MOST_AHEAD passes from any moment on.
     """
 
     def __init__(self, costs: PassCosts) -> None:
