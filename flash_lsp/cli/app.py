@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flash_lsp.cli import bench, cache, complete, demo, doctor, models, selftest, serve, stats
+from flash_lsp.cli import bench, cache, complete, demo, doctor, models, selftest, serve, stats, tune
 
 app = typer.Typer(
     help="Offline code completion: a language server with an in-process int4 engine.",
@@ -25,6 +25,7 @@ app.add_typer(cache.app, name="cache")
 app.command()(doctor.doctor)
 app.command()(stats.stats)
 app.command()(selftest.selftest)
+app.command()(tune.tune)
 
 
 def _print_version(wanted: bool) -> None:

@@ -19,7 +19,7 @@ from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
 from flash_engine.errors import CapacityError, DeviceError
-from flash_metal import tilings, verdict
+from flash_metal import tilings, tuning, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import MAX_TOKENS, Heads, Matrix, Tiling
 from flash_metal.registry import Registry, device_registry
@@ -200,8 +200,10 @@ def sizes(checkpoint: Checkpoint) -> Sizes:
 
 
 def choose(checkpoint: Checkpoint) -> Tiling:
-    """The chip's tiling for the model."""
-    return tilings.default(mx.device_info(mx.gpu), sizes(checkpoint))
+    """What `flash-lsp tune` found for the model, else the chip's tiling."""
+    info, its_sizes = mx.device_info(mx.gpu), sizes(checkpoint)
+    found = tuning.remembered(str(info["device_name"]), its_sizes)
+    return found or tilings.default(info, its_sizes)
 
 
 def fault(tiling: Tiling, report: Callable[[str, float], None] = lambda stage, done: None) -> str:
