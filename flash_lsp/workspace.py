@@ -29,6 +29,7 @@ from flash_lsp.loading import Report, load_in_thread
 from flash_lsp.pending import Reply
 from flash_lsp.places import path_in_workspace, path_of
 from flash_lsp.protocol import Explanation
+from flash_lsp.recall import is_private
 from flash_lsp.rpc import FlashProtocol, converter
 from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
@@ -191,8 +192,8 @@ class FlashServer(LanguageServer):
     def _visit(self, document: Document) -> None:
         def find(uri: str) -> tuple[Document, str] | None:
             session = self._sessions.get(uri)
-            left_alone = session is None or self._is_left_alone(session.document)
-            return None if session is None or left_alone else (session.document, self._name(uri))
+            shared = session is not None and self._may_become_context(session.document)
+            return (session.document, self._name(uri)) if session and shared else None
 
         self._recent.visit(document, find)
 
@@ -200,7 +201,7 @@ class FlashServer(LanguageServer):
         """Have drafts taken from a document, less the line at `cursor`, which is being written."""
 
         def text() -> str | None:
-            if self._is_left_alone(document):
+            if self.gate.file_reason(document, self.settings):
                 return None
             if cursor is None:
                 return Place.between(document.text, "", document.language_id).prefix
@@ -211,8 +212,12 @@ class FlashServer(LanguageServer):
         if isinstance(self._decoder, ModelDecoder):
             self._decoder.changed(document.uri, text)
 
-    def _is_left_alone(self, document: Document) -> bool:
-        return self.gate.file_reason(document, self.settings) is not None
+    def _may_become_context(self, document: Document) -> bool:
+        return not (self.gate.file_reason(document, self.settings) or self._is_kept_out(document.uri))
+
+    def _is_kept_out(self, uri: str) -> bool:
+        """Whether a document must stay out of the KV store, and so out of the prompts that it may keep."""
+        return self.settings.kv_store_mb > 0 and is_private(uri)
 
     def _surroundings(self, uri: str) -> Surroundings | None:
         """What the context of a document can be made of; nothing of files that are left alone."""
@@ -222,7 +227,7 @@ class FlashServer(LanguageServer):
         others = [
             other.document
             for other in self._sessions.values()
-            if other is not session and not self._is_left_alone(other.document)
+            if other is not session and self._may_become_context(other.document)
         ]
         others.sort(key=lambda each: self._recent.order(each.uri), reverse=True)
         return Surroundings(
@@ -231,7 +236,7 @@ class FlashServer(LanguageServer):
             others=tuple(self._open_file(other) for other in others),
             chunks=self._recent.chunks(uri),
             epoch=self._recent.epoch,
-            may_read=lambda path: self.gate.ignore.reason(path) is None,
+            may_read=lambda path: not (self.gate.ignore.reason(path) or self._is_kept_out(path.as_uri())),
             budget=self.settings.context_tokens,
         )
 
@@ -388,6 +393,8 @@ class FlashServer(LanguageServer):
             logger.error("a message could not be handled: %s", type(error).__name__)
 
     def _set(self, settings: Settings, problems: list[str]) -> None:
+        if settings.kv_store_mb and not self.settings.kv_store_mb:
+            self._recent = Recent()
         self.settings = settings
         self.follow_files()
         for session in self._sessions.values():

@@ -22,6 +22,7 @@ MAIN = "from shapes import wobbly_area\n\n\ndef main():\n    print(wobbly_"
 
 async def behind(client: Client) -> int:
     """The tokens computed behind, once no more are."""
+    await client.loaded()
     before = -1
     async with asyncio.timeout(30):
         while True:
@@ -63,3 +64,19 @@ async def test_what_may_not_become_context(tmp_path: Path, off: str) -> None:
         document = client.open(MAIN, uri=(tmp_path / "main.py").as_uri())
         await client.suggest(document, len(MAIN))
         assert await behind(client) == 0
+
+
+@pytest.mark.parametrize("kept", [0, 10])
+async def test_private_text_is_no_context_of_prompts_that_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    vault = tmp_path / "vault"
+    vault.mkdir()
+    (vault / ".flash-lsp-private").touch()
+    (vault / "shapes.py").write_text(SHAPES, encoding="utf-8")
+    text = MAIN.replace("shapes", "vault.shapes", 1)
+    async with connect("nvim-0.12.4", command=SERVE, **PATIENT, kvStoreMb=kept) as client:
+        document = client.open(text, uri=(tmp_path / "main.py").as_uri())
+        await client.suggest(document, len(text))
+        assert (await behind(client) > 0) == (kept == 0)
