@@ -16,6 +16,8 @@ import numpy as np
 from lsprotocol import types
 from numpy.typing import NDArray
 
+from flash_engine.common import common_prefix, common_suffix
+
 LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -152,30 +154,6 @@ class Document:
             return start, len(self._text)
         end = int(self._starts[line + 1])
         return start, end - (2 if self._text.startswith("\r\n", end - 2) else 1)
-
-
-def common_prefix(a: str, b: str) -> int:
-    """Number of leading code points that are equal in `a` and `b`."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def common_suffix(a: str, b: str) -> int:
-    """Number of trailing code points that are equal in `a` and `b`."""
-    low, high = 0, min(len(a), len(b))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[len(a) - middle : len(a) - low] == b[len(b) - middle : len(b) - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def smallest_edit(old: str, new: str) -> Edit:

@@ -13,10 +13,11 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+
+from flash_engine.common import common_tokens
 
 MAGIC = b"flashkv1"
 SUFFIX = ".kv"
@@ -74,7 +75,9 @@ class KVStore:
 
         None if none has SMALLEST tokens in common. A damaged entry is deleted.
         """
-        candidates = [(_common(entry.tokens, tokens), entry) for entry in self.entries() if entry.key == key]
+        candidates = [
+            (common_tokens(entry.tokens, tokens), entry) for entry in self.entries() if entry.key == key
+        ]
         for common, entry in sorted(candidates, key=lambda each: -each[0]):
             if common < SMALLEST:
                 return None
@@ -158,7 +161,3 @@ def _used(path: Path) -> int:
         return path.stat().st_mtime_ns
     except OSError:
         return 0
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from itertools import takewhile
 
 from flash_engine.backend import Backend, Logits, StorableCache
+from flash_engine.common import common_tokens
 from flash_engine.errors import Cancelled, CapacityError
 from flash_engine.generation import Generation
 from flash_engine.pace import Pace
@@ -78,9 +78,7 @@ class Session:
         """
         self._check(tokens)
         self.epoch += 1
-        common = sum(
-            1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(tokens, self._tokens, strict=False))
-        )
+        common = common_tokens(tokens, self._tokens)
         if common == len(tokens) == len(self._tokens) and self.is_ready:
             self.reused += common
             return 0

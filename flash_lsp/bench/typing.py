@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from flash_lsp.text import common_prefix
+from flash_engine.common import common_prefix
 
 Span = tuple[int, int]
 Kind = Literal["character", "slip", "backspace", "newline", "indent", "accept", "delete"]

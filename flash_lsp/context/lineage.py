@@ -12,9 +12,9 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from flash_engine import Cancelled, Engine, Session
+from flash_engine.common import common_tokens
 from flash_lsp.completer import PROMPT_TOKENS, Completer
 from flash_lsp.context.plan import Planner
 from flash_lsp.context.recent import Surroundings
@@ -130,7 +130,7 @@ class LocalLineage(Lineage):
     def _missing(self, track: _Track, job: Job) -> int:
         """Tokens of the job's prompt that are not in the track's cache."""
         wanted = self._prompt(track, job).tokens
-        return len(wanted) - _common(wanted, track.session.tokens)
+        return len(wanted) - common_tokens(wanted, track.session.tokens)
 
     def _cached_context(self) -> tuple[ContextBlock, ...]:
         """The present context, if its tokens are in the cache to its end."""
@@ -156,7 +156,3 @@ class LocalLineage(Lineage):
 
 _RESERVE = 256
 """Tokens left for what is generated and for headers."""
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types
 
-from flash_lsp.text import Document, Edit, common_prefix, common_suffix, smallest_edit
+from flash_engine.common import common_prefix, common_suffix
+from flash_lsp.text import Document, Edit, smallest_edit
 
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
 PIECES = [*"a\n\r\f\v\x85\u2028é中😀\U00010400\t \ud800", "bc", "\r\n"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 
+from flash_engine.common import common_prefix, common_suffix
 from flash_engine.speculation.suffixes import SuffixIndex
 from flash_engine.tokenizer import Tokenizer
 
@@ -71,8 +72,8 @@ class Corpus:
 
 def changed_lines(before: str, after: str) -> str:
     """The lines of `after` that differ from `before`, with a few around them."""
-    begin = _common_start(before, after)
-    end = len(after) - _common_end(before[begin:], after[begin:])
+    begin = common_prefix(before, after)
+    end = len(after) - common_suffix(before[begin:], after[begin:])
     for _ in range(_CONTEXT_LINES):
         begin = _line_before(after, begin)
         end = after.find("\n", end) + 1 or len(after)
@@ -82,27 +83,3 @@ def changed_lines(before: str, after: str) -> str:
 def _line_before(text: str, place: int) -> int:
     """Start of the line that `place` stands in, or at a line's start, of the line before."""
     return text.rfind("\n", 0, max(place - 1, 0)) + 1
-
-
-def _common_start(one: str, other: str) -> int:
-    """Length of the common prefix, by bisection: comparing slices is much faster than comparing characters."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _common_end(one: str, other: str) -> int:
-    """Length of the common suffix."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[len(one) - middle : len(one) - low] == other[len(other) - middle : len(other) - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
