@@ -12,9 +12,10 @@ from pygls.exceptions import JsonRpcException
 
 from flash_lsp import commands
 from flash_lsp.decoder import load_model
+from flash_lsp.lifecycle import Load
 from flash_lsp.replies import completion_list, inline_list, selected_entry
 from flash_lsp.settings import SECTION, Settings
-from flash_lsp.workspace import FlashServer, Load
+from flash_lsp.workspace import FlashServer
 
 _CANDIDATES = 3
 """Suggestions to choose among where the user asked for one."""

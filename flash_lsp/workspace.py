@@ -16,7 +16,6 @@ from lsprotocol import types
 from pygls.exceptions import FeatureRequestError
 from pygls.lsp.server import LanguageServer
 
-from flash_engine import FlashError
 from flash_lsp import protocol
 from flash_lsp.acceptance import Acceptance
 from flash_lsp.answers import Place
@@ -24,7 +23,7 @@ from flash_lsp.context.recent import OpenFile, Recent, Surroundings
 from flash_lsp.decoder import ModelDecoder, NoModel
 from flash_lsp.delay import ShowLate
 from flash_lsp.gate import PAUSED, SNOOZED, Gate
-from flash_lsp.idle import Idleness
+from flash_lsp.lifecycle import Lifecycle, Load
 from flash_lsp.loading import Report, load_in_thread
 from flash_lsp.pending import Reply
 from flash_lsp.places import path_in_workspace, path_of
@@ -43,8 +42,6 @@ logger = logging.getLogger(__name__)
 _FLUSH_SECONDS = 10.0
 """Between a reply and its being counted in the file."""
 
-Load = Callable[[Settings, asyncio.AbstractEventLoop, Report], ModelDecoder]
-
 
 class FlashServer(LanguageServer):
     """A pygls server with that state; flash_lsp.server gives it its handlers."""
@@ -61,9 +58,7 @@ class FlashServer(LanguageServer):
         self.uses_inline_completion = False
         self.trusts_selected_entry = True
         self._defaults = settings
-        self._load = load
-        self._loaded = settings
-        self._decoder: ModelDecoder | NoModel | None = None
+        self._lifecycle = Lifecycle(self, settings, load)
         self._status = protocol.Status(state="loading", message="")
         self._silence: str | None = None
         self._last_silence: Explanation | None = None
@@ -73,11 +68,7 @@ class FlashServer(LanguageServer):
         self._statistics = Statistics()
         self._acceptance: dict[str, Acceptance] = {}
         self._flushing: asyncio.TimerHandle | None = None
-        self._loading = asyncio.Lock()
         self._waking: asyncio.TimerHandle | None = None
-        self._idleness = Idleness(self._rest)
-        self._unloaded = False
-        self._model_task: asyncio.Task[None] | None = None
 
     @property
     def encoding(self) -> str:
@@ -100,8 +91,8 @@ class FlashServer(LanguageServer):
             ready=lambda offset: self._announce_ready(document, offset),
             veto=self.gate.reason,
         )
-        if self._decoder:
-            session.attach(self._decoder)
+        if self._lifecycle.decoder:
+            session.attach(self._lifecycle.decoder)
         self._sessions[document.uri] = session
         self._acceptance[document.uri] = Acceptance(
             document,
@@ -111,7 +102,7 @@ class FlashServer(LanguageServer):
         self._study(document)
 
     def change_document(self, params: types.DidChangeTextDocumentParams) -> None:
-        self._stir()
+        self._lifecycle.stir()
         session = self._sessions.get(params.text_document.uri)
         if session is None:
             logger.warning("didChange for a document that is not open")
@@ -133,8 +124,8 @@ class FlashServer(LanguageServer):
             self._late.forget(uri)
             self._recent.closed(uri)
             self._acceptance.pop(uri).close()
-            if isinstance(self._decoder, ModelDecoder):
-                self._decoder.forget(uri)
+            if self._lifecycle.model:
+                self._lifecycle.model.forget(uri)
 
     async def ask(
         self,
@@ -148,7 +139,7 @@ class FlashServer(LanguageServer):
         deadline_ms: int | None = None,
     ) -> Reply:
         """The session's reply; see DocumentSession.request. Cancelling the task withdraws the request."""
-        self._stir()
+        self._lifecycle.stir()
         for other in self._sessions.values():
             if other is not session:
                 other.relax()
@@ -209,8 +200,8 @@ class FlashServer(LanguageServer):
                 Place.between(document.text[:cursor], document.text[cursor:], document.language_id)
             )
 
-        if isinstance(self._decoder, ModelDecoder):
-            self._decoder.changed(document.uri, text)
+        if self._lifecycle.model:
+            self._lifecycle.model.changed(document.uri, text)
 
     def _may_become_context(self, document: Document) -> bool:
         return not (self.gate.file_reason(document, self.settings) or self._is_kept_out(document.uri))
@@ -262,99 +253,54 @@ class FlashServer(LanguageServer):
     @property
     def is_up_to_date(self) -> bool:
         """Whether the model that is loaded, or being loaded, is the one that the settings want."""
-        return _model_of(self.settings) == _model_of(self._loaded)
+        return self._lifecycle.is_up_to_date
+
+    async def load(self) -> None:
+        """Load the model, if there is none, and give it to all sessions."""
+        await self._lifecycle.load()
 
     async def reload(self) -> None:
         """Read ignore files anew, free the model and load the one of the settings. Open documents stay open."""
         self.follow_files()
-        async with self._loading:
-            await self._free()
-        await self.load()
+        await self._lifecycle.reload()
 
-    async def _free(self) -> None:
-        """Free the model. Open documents stay open, and are followed meanwhile."""
-        documents = [session.document for session in self._sessions.values()]
-        decoder, self._decoder = self._decoder, None
-        self.close_documents()
-        for document in documents:
-            self._begin(document)
+    async def in_background(self, title: str, load: Callable[[Report], ModelDecoder]) -> ModelDecoder:
+        return await load_in_thread(self, title, load)
+
+    def attach(self, decoder: ModelDecoder | NoModel) -> None:
         if isinstance(decoder, ModelDecoder):
-            await asyncio.to_thread(decoder.close)
-
-    def _stir(self) -> None:
-        """The user is at work: the idle time begins anew, and a model that was unloaded is loaded."""
-        self._idleness.stir(self.settings.unload_minutes)
-        if self._unloaded:
-            self._unloaded = False
-            self._model_task = asyncio.get_running_loop().create_task(self.load())
-
-    def _rest(self) -> None:
-        """Nothing was done for a while."""
-        if isinstance(self._decoder, ModelDecoder):
-            self._unloaded = True
-            self._model_task = asyncio.get_running_loop().create_task(self._unload())
-
-    async def _unload(self) -> None:
-        async with self._loading:
-            if self._unloaded:
-                await self._free()
-                self._announce("ready", "unloaded after a time without edits: the next one loads it again")
-
-    async def load(self) -> None:
-        """Load the model and give it to all sessions."""
-        async with self._loading:
-            if self._decoder is None:
-                await self._load_model()
-
-    async def _load_model(self) -> None:
-        settings = self._loaded = self.settings
-        loop = asyncio.get_running_loop()
-        title = f"connecting to remote {settings.remote}" if settings.remote else f"loading {settings.model}"
-        self._announce("loading", title)
-        decoder: ModelDecoder | NoModel
-        try:
-            decoder = await load_in_thread(
-                self,
-                f"flash-lsp: {title}",
-                lambda report: self._load(settings, loop, report),
-            )
-        except FlashError as error:
-            decoder = self._failed(str(error))
-        except Exception as error:
-            logger.exception("the model could not be loaded")
-            decoder = self._failed(
-                f"the model could not be loaded ({type(error).__name__}: {error}): see the log"
-            )
-        else:
             decoder.look_around(self._surroundings)
-            self._announce("ready", decoder.device)
-        self._decoder = decoder
         for session in self._sessions.values():
             session.attach(decoder)
-        self._stir()
         for uri in sorted(self._sessions, key=self._recent.order):
             self._study(self._sessions[uri].document)
 
-    def _failed(self, message: str) -> NoModel:
-        self._announce("error", message)
+    def detach(self) -> None:
+        documents = [session.document for session in self._sessions.values()]
+        self.close_documents()
+        for document in documents:
+            self._begin(document)
+
+    def announce(self, state: str, message: str) -> None:
+        self._status = protocol.Status(state=state, message=message)
+        self._silence = None
+        self._show_status()
+
+    def alarm(self, message: str) -> None:
         self._tell(types.MessageType.Error, message)
-        return NoModel()
 
     def stats(self) -> dict[str, Any]:
         """The totals, as the command `flash-lsp.stats` answers them."""
         result = {**dataclasses.asdict(self.totals), **self._status, "documents": len(self._sessions)}
-        if isinstance(self._decoder, ModelDecoder):
-            result |= dataclasses.asdict(self._decoder.spent)
-            result["speculation"] = self._decoder.speculation()
+        if self._lifecycle.model:
+            result |= dataclasses.asdict(self._lifecycle.model.spent)
+            result["speculation"] = self._lifecycle.model.speculation()
         return result
 
     def clear_caches(self) -> None:
         """Forget answers, KV caches and what was read of ignore files."""
-        documents = [session.document for session in self._sessions.values()]
-        self.close_documents()
         self.follow_files()
-        for document in documents:
-            self._begin(document)
+        self.detach()
 
     def pause(self, paused: bool) -> None:
         """No suggestions until resumed; resuming ends a snooze too."""
@@ -382,8 +328,7 @@ class FlashServer(LanguageServer):
         """Stop decoding, write the statistics and free the model."""
         self.close_documents()
         self._flush()
-        if isinstance(self._decoder, ModelDecoder):
-            self._decoder.close()
+        self._lifecycle.close()
 
     def report_server_error(self, error: Exception, source: Any) -> None:
         """Tell the client of a message that could not be handled, by the kind of error alone."""
@@ -461,24 +406,9 @@ class FlashServer(LanguageServer):
         folders = (path_of(folder.uri) for folder in self.workspace.folders.values())
         self.gate.follow([folder for folder in folders if folder], self.settings)
 
-    def _announce(self, state: str, message: str) -> None:
-        self._status = protocol.Status(state=state, message=message)
-        self._silence = None
-        self._show_status()
-
     def _announce_ready(self, document: Document, offset: int) -> None:
         line, character = document.position(offset, self.encoding)
         position = protocol.Position(line=line, character=character)
         self.protocol.notify(
             protocol.READY, protocol.Ready(uri=document.uri, version=document.version, position=position)
         )
-
-
-def _model_of(settings: Settings) -> tuple[object, ...]:
-    remote = [
-        getattr(settings, each.name)
-        for each in dataclasses.fields(settings)
-        if each.name.startswith("remote")
-    ]
-    local = ("model", "draft", "speculation", "device", "threads", "quantize", "kv_store_mb")
-    return *(getattr(settings, name) for name in local), *remote
