@@ -100,3 +100,12 @@ class Model:
         cancel: Flag | None = None,
         laps: Laps | None = None,
     ) -> NDArray[np.float32] | None: ...
+    def draft(
+        self,
+        tokens: Sequence[int],
+        cache: KVCache,
+        bars: Sequence[float],
+        chances: Sequence[float],
+        ends: NDArray[np.bool_],
+        cancel: Flag | None = None,
+    ) -> list[tuple[int, float]] | None: ...

@@ -148,7 +148,8 @@ class Session:
         if self._speculator is None or self._logits is not None:
             return
         room = self._backend.capacity - len(self._tokens)
-        drafts = self._speculator.propose(self._tokens, replace(bounds, most=min(bounds.most, room, LONGEST)))
+        bounds = replace(bounds, most=min(bounds.most, room, LONGEST))
+        drafts = self._speculator.propose(self._tokens, bounds, cancel)
         begin = time.perf_counter()
         self._put_off(drafts, cancel)
         self._speculator.verified(time.perf_counter() - begin)

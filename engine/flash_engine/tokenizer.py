@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -130,6 +130,18 @@ class Tokenizer:
     def allowed(self, remainder: bytes) -> NDArray[np.int32]:
         """Ids whose bytes extend `remainder` or are a non-empty prefix of it. See SortedVocabulary."""
         return self._sorted.allowed(remainder)
+
+    @lru_cache(maxsize=16)  # noqa: B019 - a tokenizer lives as long as its engine
+    def ending(self, stop: frozenset[int], until: bytes) -> NDArray[np.bool_]:
+        """[vocab_size]: the tokens at which text ends: control tokens, those in `stop`, those with `until` (unless
+        empty) in them."""
+        return np.fromiter(
+            (
+                not data or token in stop or bool(until and until in data)
+                for token, data in enumerate(self._bytes)
+            ),
+            np.bool_,
+        )
 
     def unspellable(self, data: bytes) -> bytes:
         """Those of `data`'s bytes that no token of the vocabulary can spell."""

@@ -91,7 +91,7 @@ std::array<std::size_t, kOperationNames.size()> Model::weight_bytes() const {
 }
 
 bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
-                    const std::atomic<bool>* cancel, Laps* laps) {
+                    const std::atomic<bool>* cancel, Laps* laps, int ids) {
   for (const std::int32_t token : tokens)
     require(token >= 0 && token < vocabulary(),
             "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocabulary()));
@@ -113,7 +113,7 @@ bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
     for (int done = 0; done < count; done += kSliceTokens) {
       const int size = std::min(kSliceTokens, count - done);
       const int first_wanted = std::clamp(count - wanted - done, 0, size);
-      run(crew, {tokens.data() + done, size, cache.length() + done, size - first_wanted, cache, laps}, out);
+      run(crew, {tokens.data() + done, size, cache.length() + done, size - first_wanted, ids, cache, laps}, out);
       out += static_cast<std::ptrdiff_t>(size - first_wanted) * logits_stride();
     }
   });
@@ -134,7 +134,7 @@ void Model::run(Crew& crew, const Slice& slice, float* logits) {
   normalize(crew, wanted, weights_.norm, *weights_.head);
   slice.lap(Operation::kNorm);
   float* out = logits - static_cast<std::ptrdiff_t>(wanted.first) * logits_stride();
-  project(crew, wanted, *weights_.head, no_bias_.data(), work_.normalized, out);
+  project(crew, wanted, *weights_.head, (slice.ids + kLanes - 1) / kLanes, no_bias_.data(), work_.normalized, out);
   slice.lap(Operation::kHead);
 }
 
@@ -182,12 +182,12 @@ void Model::normalize(Crew& crew, Rows rows, const std::vector<float>& weight, c
   });
 }
 
-// out = bias + matrix * in, [tokens][blocks of the matrix * 16].
-void Model::project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in,
+// out = bias + matrix * in of the first `blocks` of rows, [tokens][blocks of the matrix * 16].
+void Model::project(Crew& crew, Rows rows, const Matrix& matrix, int blocks, const float* bias, ActivationBuffer& in,
                     float* out) {
   const std::ptrdiff_t stride = matrix.blocks() * kLanes;
   const Activations x = in.view(matrix.group());
-  crew.share(matrix.blocks(), grain(matrix.blocks()), [&](int first, int last) {
+  crew.share(blocks, grain(blocks), [&](int first, int last) {
     kernels_.matmul(matrix.packed(), first, last, bias, x.from(rows.first), rows.count(), out + rows.first * stride,
                     stride);
   });

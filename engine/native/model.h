@@ -61,8 +61,13 @@ class Model {
   // Throws std::invalid_argument for an id outside the vocabulary and std::length_error beyond the capacity; the
   // cache is then as before. Returns false, the cache as before, if `cancel` (may be null) became true in between:
   // soon after, for what every thread does at a time is short. `laps` (may be null) gets the time of each operation.
+  // Of the logits only the first `ids` of the vocabulary are computed, rounded up to whole blocks.
   bool forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
-               const std::atomic<bool>* cancel, Laps* laps);
+               const std::atomic<bool>* cancel, Laps* laps, int ids);
+  bool forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int wanted, float* logits,
+               const std::atomic<bool>* cancel, Laps* laps) {
+    return forward(tokens, cache, wanted, logits, cancel, laps, vocabulary());
+  }
 
  private:
   // Some consecutive tokens of a pass, computed together.
@@ -71,6 +76,7 @@ class Model {
     int count;
     int start;   // position of the first
     int wanted;  // logits of the last so many
+    int ids;     // for the first so many ids
     KvCache& cache;
     Laps* laps;
     void lap(Operation operation) const {
@@ -90,7 +96,8 @@ class Model {
   // One stage each.
   void embed(Crew& crew, const Slice& slice);
   void normalize(Crew& crew, Rows rows, const std::vector<float>& weight, const Matrix& reader);
-  void project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in, float* out);
+  void project(Crew& crew, Rows rows, const Matrix& matrix, int blocks, const float* bias, ActivationBuffer& in,
+               float* out);
   void add_project(Crew& crew, Rows rows, const Matrix& matrix, const float* bias, ActivationBuffer& in);
   void project_heads(Crew& crew, const Slice& slice, int layer);
   void attend(Crew& crew, const Slice& slice, int layer, Rows rows);

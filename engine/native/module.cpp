@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "cpu.h"
+#include "draft.h"
 #include "limits.h"
 #include "model.h"
 
@@ -81,6 +82,15 @@ std::optional<LogitsArray> forward(Model& model, const std::vector<std::int32_t>
   return LogitsArray(data, 2, shape, owner, strides);
 }
 
+using Drafted = std::optional<std::vector<std::pair<int, float>>>;
+
+Drafted draft_tokens(Model& model, const std::vector<std::int32_t>& tokens, KvCache& cache, std::vector<double> bars,
+                     std::vector<double> chances, Array<bool, 1> ends, const Flag* cancel) {
+  const DraftRule rule{std::move(bars), std::move(chances), ends.data(), static_cast<int>(ends.shape(0))};
+  const nb::gil_scoped_release released;
+  return draft(model, tokens, cache, rule, cancel ? cancel->value() : nullptr);
+}
+
 template <class T>
 std::map<std::string, T> by_operation(const std::array<T, kOperationNames.size()>& values) {
   std::map<std::string, T> named;
@@ -88,17 +98,8 @@ std::map<std::string, T> by_operation(const std::array<T, kOperationNames.size()
   return named;
 }
 
-// Index of the first largest of n logits and its log-probability among them.
-std::pair<int, float> argmax(const float* logits, std::size_t size) {
-  if (size == 0) throw std::invalid_argument("no token to choose from");
-  int best = 0;
-  float total = 0;
-  kernels_for("").log_sum_exp(logits, static_cast<int>(size), &best, &total);
-  return {best, logits[best] - total};
-}
-
-std::pair<int, float> argmax_logprob(Array<float, 1> logits, std::optional<Array<std::int32_t, 1>> allowed) {
-  if (!allowed) return argmax(logits.data(), logits.shape(0));
+std::pair<int, float> best_of(Array<float, 1> logits, std::optional<Array<std::int32_t, 1>> allowed) {
+  if (!allowed) return argmax_logprob(logits.data(), logits.shape(0));
   const std::size_t size = allowed->shape(0);
   std::vector<float> chosen(size);
   for (std::size_t i = 0; i < size; ++i) {
@@ -107,7 +108,7 @@ std::pair<int, float> argmax_logprob(Array<float, 1> logits, std::optional<Array
       throw std::invalid_argument("token " + std::to_string(id) + " is outside the logits");
     chosen[i] = logits.data()[id];
   }
-  const auto [best, logprob] = argmax(chosen.data(), size);
+  const auto [best, logprob] = argmax_logprob(chosen.data(), size);
   return {allowed->data()[best], logprob};
 }
 
@@ -118,7 +119,7 @@ NB_MODULE(_native, m) {
   nb::set_leak_warnings(false);  // a model that lives until the process ends is no mistake
 
   m.def("supported_isas", &supported_isas);
-  m.def("argmax_logprob", &argmax_logprob, "logits"_a, "allowed"_a.none() = nb::none(),
+  m.def("argmax_logprob", &best_of, "logits"_a, "allowed"_a.none() = nb::none(),
         "The most likely id (the first of equals) of float32 logits [n], or of the int32 ids `allowed`, and its "
         "log-probability among them.");
 
@@ -185,7 +186,9 @@ NB_MODULE(_native, m) {
       .def_prop_ro("weight_bytes", [](const Model& model) { return by_operation(model.weight_bytes()); })
       .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
       .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a, "cancel"_a.none() = nb::none(),
-           "laps"_a.none() = nb::none());
+           "laps"_a.none() = nb::none())
+      .def("draft", &draft_tokens, "tokens"_a, "cache"_a, "bars"_a, "chances"_a, "ends"_a,
+           "cancel"_a.none() = nb::none());
 }
 
 }  // namespace flash

@@ -17,6 +17,7 @@ from flash_engine.backends.packing import Packer
 from flash_engine.cancel import Cancel
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
+from flash_engine.drafting import DraftRule
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
 
 ISA_VARIABLE = "FLASH_ISA"
@@ -116,15 +117,30 @@ class NativeBackend:
     ) -> Logits:
         """As every backend's; `laps` gets the seconds that each operation takes."""
         assert isinstance(cache, _native.KVCache)
-        if cache.length + len(tokens) > self.capacity:
-            raise CapacityError(
-                f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
-            )
-        flag = cancel.flag if isinstance(cancel, Cancel) else None
-        rows = self._model.forward(tokens, cache, logits, flag, laps)
+        self._require_room(cache, len(tokens))
+        rows = self._model.forward(tokens, cache, logits, _flag(cancel), laps)
         if rows is None:
             raise Cancelled
         return rows
+
+    def draft(
+        self, tokens: Sequence[int], cache: KVCache, rule: DraftRule, *, cancel: threading.Event | None = None
+    ) -> list[tuple[int, float]]:
+        """See DraftingBackend."""
+        assert isinstance(cache, _native.KVCache)
+        self._require_room(cache, len(tokens) + max(len(rule.bars) - 1, 0))
+        drafted = self._model.draft(tokens, cache, rule.bars, rule.chances, rule.ends, _flag(cancel))
+        if drafted is None:
+            raise Cancelled
+        return drafted
+
+    def _require_room(self, cache: KVCache, tokens: int) -> None:
+        if cache.length + tokens > self.capacity:
+            raise CapacityError(f"{tokens} tokens after {cache.length} exceed the context of {self.capacity}")
+
+
+def _flag(cancel: threading.Event | None) -> _native.Flag | None:
+    return cancel.flag if isinstance(cancel, Cancel) else None
 
 
 def _layer(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.Layer:

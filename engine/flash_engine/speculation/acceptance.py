@@ -14,16 +14,13 @@ class Acceptance:
     """Of one source of drafts. A token is judged only if all before it in its draft were accepted."""
 
     def __init__(self) -> None:
-        self._chances = [(grade + 0.5) / GRADES for grade in range(GRADES)]
+        self.chances = [(grade + 0.5) / GRADES for grade in range(GRADES)]
+        """By grade: the probability that a token of it is accepted if those before it are."""
         self._weights = [_PRIOR] * GRADES
         self.mean = 0.5
         """Of the verdicts, the late ones counting most."""
         self.judged = [0] * LONGEST
         self.accepted = [0] * LONGEST
-
-    def chance(self, grade: int) -> float:
-        """Probability that a token of `grade` is accepted if those before it are."""
-        return self._chances[grade]
 
     def judge(self, position: int, grade: int, accepted: bool) -> None:
         """Take note of a verdict on the token at `position` (0 is the first) of a draft."""
@@ -31,7 +28,7 @@ class Acceptance:
         self.accepted[position] += accepted
         self.mean += (accepted - self.mean) / _RECENT
         weight = self._weights[grade] = min(self._weights[grade] + 1, _MEMORY)
-        self._chances[grade] += (accepted - self._chances[grade]) / weight
+        self.chances[grade] += (accepted - self.chances[grade]) / weight
 
     def by_position(self) -> list[float | None]:
         """Share accepted at each position of a draft, of those that were judged; None where none was."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
 from flash_engine.speculation.costs import PassCosts
-from flash_engine.speculation.draft import LONGEST, Draft, Source
+from flash_engine.speculation.draft import LONGEST, Source
 from flash_engine.speculation.ledger import Ledger
 
 _FOLLOW = 0.04
@@ -84,17 +84,16 @@ class Controller:
                 best, most = length, gain
         return best, most
 
-    def goes_on(self, draft: Draft, drafting: float) -> bool:
-        """Whether the draft model should draft another token. drafting: seconds spent before the draft began."""
-        length = len(draft.grades)
-        if not self.ledger.affords(drafting + (length + 1) * self.draft_seconds, length + 1):
-            return False
-        if not length:
-            return True
-        chance = self._chances(Source.MODEL, draft.grades)[-1] * self.acceptance[Source.MODEL].mean
-        return chance > self.rate * (
-            self.draft_seconds + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
-        )
+    def bars(self, drafting: float, most: int) -> list[float]:
+        """How likely a draft of the draft model has to be, as a whole, to get another token: DraftRule.bars, of up to
+        `most` tokens. drafting: seconds spent before the draft begins."""
+        bars: list[float] = []
+        for length in range(most):
+            if not self.ledger.affords(drafting + (length + 1) * self.draft_seconds, length + 1):
+                break
+            price = self.draft_seconds + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
+            bars.append(self.rate * price / self.acceptance[Source.MODEL].mean if length else 0.0)
+        return bars
 
     def price(self, behind: int, drafts: int) -> float:
         """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""
@@ -172,4 +171,5 @@ class Controller:
 
     def _chances(self, source: Source, grades: Sequence[int]) -> list[float]:
         """For each token of a draft, the probability that it and all before it are accepted."""
-        return list(accumulate(map(self.acceptance[source].chance, grades), mul))
+        chances = self.acceptance[source].chances
+        return list(accumulate((chances[grade] for grade in grades), mul))

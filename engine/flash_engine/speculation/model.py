@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
-from flash_engine import sampling
+from flash_engine import drafting, sampling
 from flash_engine.backend import Backend, Logits
+from flash_engine.drafting import DraftRule
 from flash_engine.speculation.draft import GRADES, Bounds, Draft
 
 _CHUNK = 64
@@ -32,34 +35,44 @@ class ModelDrafter:
         self._agree(tokens)
         return len(tokens) - self._agreed
 
-    def read(self, tokens: Sequence[int], most: int) -> None:
-        """Read up to `most` of the tokens that the model is behind, all but the last of `tokens`."""
+    def read(self, tokens: Sequence[int], most: int, cancel: threading.Event | None = None) -> None:
+        """Read up to `most` of the tokens that the model is behind, all but the last of `tokens`. Raises Cancelled."""
         self._agree(tokens)
         end = min(self._agreed + most, len(tokens) - 1)
         while self._agreed < end:
             part = tokens[self._agreed : min(self._agreed + _CHUNK, end)]
-            self._forward(part, logits=0)
+            self._forward(part, logits=0, cancel=cancel)
             self._agreed += len(part)
 
-    def draft(self, tokens: Sequence[int], bounds: Bounds, goes_on: Callable[[Draft], bool]) -> Draft:
-        """What may follow `tokens`, while `goes_on` says so of the draft so far; empty where the context ends."""
-        draft = Draft()
-        most = min(bounds.most, self._backend.capacity - len(tokens))
+    def draft(
+        self,
+        tokens: Sequence[int],
+        bounds: Bounds,
+        bars: Sequence[float],
+        chances: Sequence[float],
+        cancel: threading.Event | None = None,
+    ) -> Draft:
+        """What may follow `tokens`, as far as `bars` and `chances` say (DraftRule); empty where the context ends.
+
+        Raises Cancelled.
+        """
+        most = min(bounds.most, len(bars), self._backend.capacity - len(tokens))
         if most <= 0:
-            return draft
-        self.read(tokens, len(tokens))
-        fresh = list(tokens[self._agreed :])
-        after: Bounds | None = bounds
-        while after is not None and len(draft.tokens) < most and goes_on(draft):
-            logits = self._forward(fresh, logits=1)[0, : bounds.tokenizer.vocab_size]
-            allowed = bounds.tokenizer.allowed(after.remainder) if after.remainder else None
-            token, logprob = sampling.greedy(logits, allowed)
-            after = after.after(token)
-            if after is not None:
-                draft.tokens.append(token)
-                draft.grades.append(grade(logprob))
-            fresh = [token]
-        return draft
+            return Draft()
+        self.read(tokens, len(tokens), cancel)
+        rule = DraftRule(bars[:most], chances, bounds.tokenizer.ending(bounds.stop, bounds.until))
+        held, after = self._held(tokens, bounds, rule, cancel) if bounds.remainder else (Draft(), bounds)
+        if after is None or after.remainder:
+            return held
+        chance = max(math.prod(chances[grade] for grade in held.grades), 1e-9)
+        free = replace(rule, bars=[bar / chance for bar in rule.bars[len(held.tokens) :]])
+        known = [*tokens, *held.tokens]
+        drafted = drafting.draft(self._backend, known[len(self._tokens) :], self._cache, free, cancel=cancel)
+        self._tokens = [*known, *(token for token, _ in drafted)][: self._cache.length]
+        return Draft(
+            held.tokens + [token for token, _ in drafted],
+            held.grades + [grade(logprob) for _, logprob in drafted],
+        )
 
     def truncate(self, length: int) -> None:
         self._agreed = min(self._agreed, length)
@@ -80,8 +93,29 @@ class ModelDrafter:
         del self._tokens[self._agreed :]
         self._cache.trim(self._agreed)
 
-    def _forward(self, tokens: Sequence[int], *, logits: int) -> Logits:
-        rows = self._backend.forward(tokens, self._cache, logits=logits)
+    def _held(
+        self, tokens: Sequence[int], bounds: Bounds, rule: DraftRule, cancel: threading.Event | None
+    ) -> tuple[Draft, Bounds | None]:
+        """A draft of the bytes that have to come next, and the bounds of what follows it."""
+        draft = Draft()
+        after: Bounds | None = bounds
+        chance = 1.0
+        fresh = tokens[len(self._tokens) :]
+        for bar in rule.bars:
+            if after is None or not after.remainder or chance <= bar:
+                break
+            logits = self._forward(fresh, logits=1, cancel=cancel)[0, : bounds.tokenizer.vocab_size]
+            token, logprob = sampling.greedy(logits, bounds.tokenizer.allowed(after.remainder))
+            after = after.after(token)
+            if after is not None:
+                draft.tokens.append(token)
+                draft.grades.append(grade(logprob))
+                chance *= rule.chance(logprob)
+            fresh = [token]
+        return draft, after
+
+    def _forward(self, tokens: Sequence[int], *, logits: int, cancel: threading.Event | None) -> Logits:
+        rows = self._backend.forward(tokens, self._cache, logits=logits, cancel=cancel)
         self._tokens.extend(tokens)
         return rows
 

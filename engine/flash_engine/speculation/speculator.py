@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Self
 
 from flash_engine.speculation.controller import Choice, Controller
@@ -69,11 +69,13 @@ class Speculator:
         self._clock = clock
         self._round: _Round | None = None
 
-    def propose(self, tokens: Sequence[int], bounds: Bounds) -> list[int]:
-        """What to verify in the pass of the last of `tokens`; [] for a plain pass."""
+    def propose(
+        self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None = None
+    ) -> list[int]:
+        """What to verify in the pass of the last of `tokens`; [] for a plain pass. Raises Cancelled."""
         self._finish()
         begin = self._clock()
-        round_ = self._best(tokens, bounds, begin) if bounds.most > 0 else _Round(Choice.UNSURE)
+        round_ = self._best(tokens, bounds, begin, cancel) if bounds.most > 0 else _Round(Choice.UNSURE)
         costs = self._controller.costs
         dearest = max(2 * round_.seconds, costs.seconds(1))
         round_.seconds = min(self._clock() - begin, dearest)
@@ -122,7 +124,9 @@ class Speculator:
         """For a fork of the session, with a tally of its own."""
         return type(self)(self._controller, self._model and self._model.fork(), self._texts, self._clock)
 
-    def _best(self, tokens: Sequence[int], bounds: Bounds, begin: float) -> _Round:
+    def _best(
+        self, tokens: Sequence[int], bounds: Bounds, begin: float, cancel: threading.Event | None
+    ) -> _Round:
         """The round that promises most, its `seconds` those that its drafting should take."""
         controller, model = self._controller, self._model
         if not controller.ledger.affords(controller.price(behind=1, drafts=2), 2):
@@ -140,15 +144,23 @@ class Speculator:
         objection = controller.objection(model.behind(tokens), self._clock() - begin)
         if objection:
             return best if best.draft.tokens else _Round(objection)
-        return self._draft(model, tokens, bounds, begin)
+        return self._draft(model, tokens, bounds, begin, cancel)
 
-    def _draft(self, model: ModelDrafter, tokens: Sequence[int], bounds: Bounds, begin: float) -> _Round:
+    def _draft(
+        self,
+        model: ModelDrafter,
+        tokens: Sequence[int],
+        bounds: Bounds,
+        begin: float,
+        cancel: threading.Event | None,
+    ) -> _Round:
         controller = self._controller
         behind = model.behind(tokens)
         start = self._clock()
-        model.read(tokens, behind)
+        model.read(tokens, behind, cancel)
         begun = self._clock()
-        draft = model.draft(tokens, bounds, partial(controller.goes_on, drafting=begun - begin))
+        bars = controller.bars(begun - begin, bounds.most)
+        draft = model.draft(tokens, bounds, bars, controller.acceptance[Source.MODEL].chances, cancel)
         end = self._clock()
         expected = controller.price(behind, max(len(draft.tokens), 1))
         if behind > 8:

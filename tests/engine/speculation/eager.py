@@ -9,7 +9,6 @@ from flash_engine.pace import Pace
 from flash_engine.speculation import (
     Controller,
     Corpus,
-    Draft,
     ModelDrafter,
     PassCosts,
     Source,
@@ -34,8 +33,8 @@ class Eager(Controller):
     def best_length(self, source: Source, grades: Sequence[int], drafting: float) -> tuple[int, float]:
         return len(grades), float(len(grades))
 
-    def goes_on(self, draft: Draft, drafting: float) -> bool:
-        return True
+    def bars(self, drafting: float, most: int) -> list[float]:
+        return [0.0] * most
 
     def objection(self, behind: int, drafting: float) -> None:
         return None

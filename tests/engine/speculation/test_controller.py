@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flash_engine import KVCache, Logits, Tokenizer
-from flash_engine.speculation import Choice, Controller, Draft, PassCosts, Source
+from flash_engine.speculation import Choice, Controller, PassCosts, Source
 
 from ..scripted import CONFIG, ScriptedBackend, ScriptedCache
 from .eager import eager_session
@@ -73,9 +73,17 @@ def test_costs_follow_what_is_measured() -> None:
 
 def test_a_draft_goes_on_while_it_pays() -> None:
     one = controller(2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)
-    assert one.goes_on(Draft(), 0.0)
-    assert one.goes_on(Draft([1], [9]), 0.0)
-    assert not one.goes_on(Draft([1], [0]), 0.0)
+    first, second, *_ = one.bars(0.0, 7)
+    likely, unlikely = (one.acceptance[Source.MODEL].chances[grade] for grade in (9, 0))
+    assert first < 1
+    assert unlikely < second < likely
+
+
+def test_a_draft_is_no_longer_than_what_is_affordable() -> None:
+    one = controller(2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)
+    one.ledger.ahead = 3 * (0.3 + 0.1) * MS - 0.015 * 2.0 * MS + 1e-9
+    assert len(one.bars(0.0, 7)) == 3
+    assert not one.bars(1.0, 7)
 
 
 class FourTokens(ScriptedBackend):

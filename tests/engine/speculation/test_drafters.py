@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flash_engine import Session, Tokenizer, sampling
 from flash_engine.pace import Pace
-from flash_engine.speculation import Bounds, Corpus, Draft, ModelDrafter, TextDrafter
+from flash_engine.speculation import Bounds, Corpus, ModelDrafter, TextDrafter
 from flash_engine.speculation.corpus import CAPACITY, changed_lines
 from flash_engine.speculation.suffixes import LONGEST_MATCH, SuffixIndex
 
@@ -20,8 +20,8 @@ from ..tiny import Shape
 FEW = st.lists(st.integers(0, 3), max_size=40)
 
 
-def always(draft: Draft) -> bool:
-    return True
+ALWAYS = [0.0] * 7
+CHANCES = [(grade + 0.5) / 10 for grade in range(10)]
 
 
 def longest_by_search(texts: list[list[int]], tokens: list[int]) -> int:
@@ -94,7 +94,7 @@ def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Toke
     tokens = [40, 50, 60]
     for _ in range(150):
         bounds = Bounds(tiny_tokenizer, rng.randrange(1, 8), b"", frozenset(), b"")
-        found = drafter.draft(tokens, bounds, always).tokens
+        found = drafter.draft(tokens, bounds, ALWAYS, CHANCES).tokens
         fresh = Session(backend, tiny_tokenizer, Pace())
         fresh.sync(tokens)
         expected = [token.id for token in fresh.generate(max_tokens=bounds.most)]
@@ -119,7 +119,7 @@ def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Toke
 def test_drafts_spell_the_byte_prefix(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, prefix: bytes) -> None:
     backend = open_tiny("reference", Shape())
     bounds = Bounds(tiny_tokenizer, 7, prefix, frozenset(), b"")
-    draft = ModelDrafter(backend).draft([40, 50, 60], bounds, always)
+    draft = ModelDrafter(backend).draft([40, 50, 60], bounds, ALWAYS, CHANCES)
     data = tiny_tokenizer.decode(draft.tokens)
     assert data.startswith(prefix) or prefix.startswith(data)
     rows = backend.forward([40, 50, 60], backend.new_cache(), logits=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
+from operator import mul
 
 import pytest
 from hypothesis import given, settings
@@ -77,11 +79,22 @@ class Model(ModelDrafter):
     def behind(self, tokens: Sequence[int]) -> int:
         return 1
 
-    def read(self, tokens: Sequence[int], most: int) -> None: ...
+    def read(self, tokens: Sequence[int], most: int, cancel: threading.Event | None = None) -> None: ...
 
-    def draft(self, tokens: Sequence[int], bounds: Bounds, goes_on: Callable[[Draft], bool]) -> Draft:
+    def draft(
+        self,
+        tokens: Sequence[int],
+        bounds: Bounds,
+        bars: Sequence[float],
+        chances: Sequence[float],
+        cancel: threading.Event | None = None,
+    ) -> Draft:
         draft = Draft()
-        while len(draft.tokens) < bounds.most and goes_on(draft):
+        for bar, chance in zip(
+            bars, accumulate(repeat(chances[self._world.grade]), mul, initial=1.0), strict=False
+        ):
+            if chance <= bar:
+                break
             self._world.spend(self._world.draft_ms)
             draft.tokens.append(RIGHT)
             draft.grades.append(self._world.grade)
