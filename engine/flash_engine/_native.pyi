@@ -4,6 +4,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+bindings: str
+
 def supported_isas() -> list[str]: ...
 def argmax_logprob(
     logits: NDArray[np.float32], allowed: NDArray[np.int32] | None = None

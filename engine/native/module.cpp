@@ -116,6 +116,7 @@ std::pair<int, float> best_of(Array<float, 1> logits, std::optional<Array<std::i
 
 NB_MODULE(_native, m) {
   m.doc() = "The engine for CPUs: see flash_engine.backends.native.";
+  m.attr("bindings") = FLASH_BINDINGS;  // SHA-256 of this file
   nb::set_leak_warnings(false);  // a model that lives until the process ends is no mistake
 
   m.def("supported_isas", &supported_isas);

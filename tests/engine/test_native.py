@@ -128,6 +128,19 @@ def loss_bits(logits: Logits, tokens: list[int]) -> float:
     return float((totals - rows[np.arange(len(rows)), tokens[1:]]).sum() / np.log(2))
 
 
+def test_a_module_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_current_build = pytest.importorskip("flash_engine.backends.build").require_current_build
+    require_current_build()
+    require_current_build(tmp_path / "no checkout")
+    changed = tmp_path / "module.cpp"
+    changed.write_bytes((SOURCES / "module.cpp").read_bytes() + b"\n")
+    with pytest.raises(DeviceError, match=r"_native.* was compiled from other sources .*pip install -e \."):
+        require_current_build(changed)
+    monkeypatch.delattr(_native, "bindings")
+    with pytest.raises(DeviceError, match="compile it again"):
+        require_current_build()
+
+
 def test_unknown_isa_is_named(load: Load, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"FLASH_ISA=mmx: .* choose one of .*scalar"):
         load(write_checkpoint(tmp_path), "mmx")

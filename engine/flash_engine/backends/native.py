@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
+from flash_engine.backends.build import require_current_build
 from flash_engine.backends.packing import Packer
 from flash_engine.cancel import Cancel
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.drafting import DraftRule
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
+
+require_current_build()
 
 ISA_VARIABLE = "FLASH_ISA"
 """Environment variable that forces an instruction set: one of `_native.supported_isas()`."""
