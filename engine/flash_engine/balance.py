@@ -15,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash_engine.config import ModelConfig
+from flash_engine.matrices import Matrix, row_slices
 
 Array = NDArray[np.float64]
 
 
-def channel_sizes(rows: Array, bias: NDArray[Any], norm: NDArray[Any]) -> Array:
-    """Expected size of each output [n] of a projection (float64 [n, k] and bias [n]) behind a norm of weight [k]."""
-    sizes: Array = np.sqrt(np.square(rows * norm).sum(axis=1) + np.square(bias))
+def channel_sizes(matrix: Matrix, bias: NDArray[Any], norm: NDArray[Any]) -> Array:
+    """Expected size of each output [n] of a projection ([n, k] and bias [n]) behind a norm of weight [k]."""
+    squares = [
+        np.square(matrix.rows(rows).dequantize() * norm).sum(axis=1) for rows in row_slices(*matrix.shape)
+    ]
+    sizes: Array = np.sqrt(np.concatenate(squares) + np.square(bias))
     return sizes
 
 

@@ -79,7 +79,8 @@ class Checkpoint:
             self._report(1 - sum(self._unread.values()) / self._total)
         matrix = self._source.matrix(self._stored(name))
         if isinstance(matrix, DenseMatrix):
-            self._check_finite(f"{name}.weight", matrix.values)
+            for _, some in matrix.slices():
+                self._check_finite(f"{name}.weight", some)
         else:
             self._check_finite(f"{name}.scales", matrix.scales)
             self._check_finite(f"{name}.biases", matrix.biases)
@@ -148,7 +149,7 @@ class Checkpoint:
             norm = self.vector(f"{prefix.removesuffix('.self_attn')}.input_layernorm.weight")
             sizes = (
                 channel_sizes(
-                    self._source.matrix(self._stored(f"{prefix}.{module}")).dequantize(),
+                    self._source.matrix(self._stored(f"{prefix}.{module}")),
                     self._source.vector(self._stored(f"{prefix}.{module}.bias")).astype(np.float64),
                     norm,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ Factor = float | NDArray[np.float64]
 Scales = NDArray[np.float16] | NDArray[np.float32]
 
 
-SLICE_VALUES = 1 << 20
+SLICE_VALUES = 1 << 18
 """Values that are converted at once: what a conversion takes besides its result is a few times this."""
 
 
@@ -48,10 +49,6 @@ class QuantizedMatrix:
     def quantization(self) -> Quantization:
         return Quantization(self.bits, self.shape[1] // self.scales.shape[1])
 
-    @property
-    def nbytes(self) -> int:
-        return self.weight.nbytes + self.scales.nbytes + self.biases.nbytes
-
     def codes(self) -> NDArray[np.uint8]:
         """The integers, [n, k]."""
         data = np.ascontiguousarray(self.weight).astype("<u4", copy=False).view(np.uint8)
@@ -81,18 +78,25 @@ class QuantizedMatrix:
 class DenseMatrix:
     """An n x k matrix of floating-point values."""
 
-    values: NDArray[np.float16] | NDArray[np.float32]
-    """[n, k]; bfloat16 is widened to float32."""
+    stored: NDArray[np.float16] | NDArray[np.float32] | NDArray[np.uint16]
+    """[n, k]; uint16: the bits of bfloat16, which numpy lacks."""
+
+    @property
+    def values(self) -> NDArray[np.float16] | NDArray[np.float32]:
+        """[n, k]; bfloat16 is widened to float32, the whole at once: see `slices`."""
+        return widen(self.stored)
+
+    def slices(self) -> Iterator[tuple[slice, NDArray[np.float16] | NDArray[np.float32]]]:
+        """The values of a few rows at a time, in order, and which rows they are."""
+        rows, columns = self.shape
+        for part in row_slices(rows, columns):
+            yield part, widen(self.stored[part])
 
     @property
     def shape(self) -> tuple[int, int]:
         """(n, k)"""
-        rows, columns = self.values.shape
+        rows, columns = self.stored.shape
         return rows, columns
-
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes
 
     def dequantize(self) -> NDArray[np.float64]:
         """The matrix in float64, [n, k], exact."""
@@ -104,25 +108,35 @@ class DenseMatrix:
 
     def rows(self, order: NDArray[np.intp] | slice) -> DenseMatrix:
         """The rows that `order` selects."""
-        return DenseMatrix(self.values[order])
+        return DenseMatrix(self.stored[order])
 
 
 Matrix = QuantizedMatrix | DenseMatrix
 
 
-def quantize(values: NDArray[Any], quantization: Quantization) -> QuantizedMatrix:
+def widen(stored: NDArray[Any]) -> NDArray[Any]:
+    """Floating-point numbers as they are; uint16 as bfloat16's bits, in float32."""
+    return (stored.astype(np.uint32) << 16).view(np.float32) if stored.dtype == np.uint16 else stored
+
+
+def row_slices(rows: int, columns: int) -> Iterator[slice]:
+    """`rows` in parts of about SLICE_VALUES values, each but the last a multiple of 16 rows."""
+    step = max(16, SLICE_VALUES // columns // 16 * 16)
+    return (slice(first, min(first + step, rows)) for first in range(0, rows, step))
+
+
+def quantize(values: NDArray[Any] | DenseMatrix, quantization: Quantization) -> QuantizedMatrix:
     """`values` [n, k] in affine integers with float16 scales: each group's range is cut into equal steps.
 
     k must be a multiple of the group. The codes are chosen for the scales as rounded to float16. Needs little memory
     besides the result.
     """
-    rows, columns = values.shape
+    dense = values if isinstance(values, DenseMatrix) else DenseMatrix(values)
+    rows, columns = dense.shape
     weight = np.empty((rows, columns * quantization.bits // 32), np.uint32)
     scales, biases = (np.empty((rows, columns // quantization.group_size), np.float16) for _ in range(2))
-    step = max(1, SLICE_VALUES // columns)
-    for first in range(0, rows, step):
-        part = slice(first, first + step)
-        weight[part], scales[part], biases[part] = _quantized(values[part], quantization)
+    for part, some in dense.slices():
+        weight[part], scales[part], biases[part] = _quantized(some, quantization)
     return QuantizedMatrix(weight, scales, biases, quantization.bits)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
+from flash_engine.allocation import large_blocks_returned
 from flash_engine.backend import Backend
 from flash_engine.backends.metal import set_buffer_limits
 from flash_engine.checkpoint import Checkpoint
@@ -44,17 +45,19 @@ def load(
 
     Raises DeviceError, ModelError (bad weights).
     """
-    match resolve(device):
-        case "mlx":
-            return _mlx(checkpoint, capacity, report)
-        case "native":
-            from flash_engine.backends.native import NativeBackend
+    device = resolve(device)
+    with large_blocks_returned():
+        match device:
+            case "mlx":
+                return _mlx(checkpoint, capacity, report)
+            case "native":
+                from flash_engine.backends.native import NativeBackend
 
-            return NativeBackend.load(checkpoint, capacity=capacity, threads=threads)
-        case _:
-            from flash_engine.backends.reference import ReferenceBackend
+                return NativeBackend.load(checkpoint, capacity=capacity, threads=threads)
+            case _:
+                from flash_engine.backends.reference import ReferenceBackend
 
-            return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
+                return ReferenceBackend.load(checkpoint, capacity=capacity, threads=threads)
 
 
 def _mlx(checkpoint: Checkpoint, capacity: int, report: Callable[[str, float], None]) -> Backend:

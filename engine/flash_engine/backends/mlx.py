@@ -311,7 +311,8 @@ class MlxBackend:
 
 def _on_device(matrix: Matrix, dtype: mx.Dtype) -> _Dense | _Quantized:
     if isinstance(matrix, DenseMatrix):
-        values = mx.array(matrix.values).astype(dtype)
+        stored = mx.array(matrix.stored)
+        values = (stored.view(mx.bfloat16) if stored.dtype == mx.uint16 else stored).astype(dtype)
         mx.eval(values)
         return _Dense(values)
     weight = mx.array(matrix.weight)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flash_engine import _native
 from flash_engine.checkpoint import Checkpoint, DenseMatrix, Matrix, QuantizedMatrix
 from flash_engine.errors import ModelError
+from flash_engine.matrices import row_slices
 
 _BLOCK = 16
 _LARGEST_GROUP = 64
@@ -43,7 +44,7 @@ class Packer:
         block = 0
         for name, part in parts.items():
             if bits == 16:
-                matrix.fill_halves(block, step, self._halves(name, _values(part)))
+                self._fill_halves(matrix, block, step, name, part)
             else:
                 assert isinstance(part, QuantizedMatrix)
                 repeat = part.quantization.group_size // group
@@ -54,6 +55,13 @@ class Packer:
                 matrix.fill(block, step, _weight(part, bits), scales, biases)
             block += part.shape[0] // _BLOCK if step == 1 else 1
         return matrix
+
+    def _fill_halves(self, matrix: _native.Matrix, block: int, step: int, name: str, part: Matrix) -> None:
+        """A few rows at a time: in whole they would take as much again, or twice."""
+        for rows in row_slices(*part.shape):
+            some = part.rows(rows)
+            values = some.values if isinstance(some, DenseMatrix) else some.dequantize()
+            matrix.fill_halves(block + rows.start // _BLOCK * step, step, self._halves(name, values))
 
     def _halves(self, name: str, values: NDArray[Any]) -> NDArray[np.uint16]:
         with np.errstate(over="ignore"):
@@ -79,7 +87,3 @@ def _weight(part: QuantizedMatrix, bits: int) -> NDArray[np.uint32]:
     """MLX's packing of the integers, in `bits` bits each."""
     packed = part.weight if bits == part.bits else part.codes().view("<u4")
     return np.require(packed, np.uint32, ["C", "A"])
-
-
-def _values(part: Matrix) -> NDArray[Any]:
-    return part.values if isinstance(part, DenseMatrix) else part.dequantize()

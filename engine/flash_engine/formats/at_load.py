@@ -55,9 +55,9 @@ class QuantizingSource:
     def matrix(self, name: str) -> Matrix:
         matrix, wanted = self._base.matrix(name), self.quantization(name)
         if isinstance(matrix, DenseMatrix) and wanted is not None:
-            sample = matrix.values[:SAMPLE_ROWS]
+            sample = matrix.rows(slice(SAMPLE_ROWS)).values
             self.changes.add("unquantized", wanted.bits, sample, quantize(sample, wanted))
-            return quantize(matrix.values, wanted)
+            return quantize(matrix, wanted)
         return matrix
 
     def vector(self, name: str) -> NDArray[Any]:

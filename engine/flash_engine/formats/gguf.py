@@ -102,27 +102,28 @@ class GgufSource:
         first = 0 if expert is None else expert * tensor.shape[1]
         kind, target = tensor.type.name, quantization_of(tensor.type.name)
         if target is not None:
-            sample = first + np.arange(min(SAMPLE_ROWS, tensor.shape[-2]))
+            sample = slice(first, first + min(SAMPLE_ROWS, tensor.shape[-2]))
             self.changes.add(kind, target.bits, floats(kind, tensor.data[sample]), convert(tensor, sample))
-        return convert(tensor, first + self._order(name, tensor.shape[-2]))
+        order = self._order(name, tensor.shape[-2])
+        return convert(tensor, slice(first, first + tensor.shape[-2]) if order is None else first + order)
 
     def vector(self, name: str) -> NDArray[Any]:
         tensor, _ = self._tensor(name)
         values = floats(tensor.type.name, tensor.data).ravel()
         module, _, part = name.rpartition(".")
-        if part == "bias":
-            values = values[self._order(module, len(values))]
+        order = self._order(module, len(values)) if part == "bias" else None
+        if order is not None:
+            values = values[order]
         if self._architecture == "gemma" and part == "weight":
             values = values - np.float32(1)
         return values
 
-    def _order(self, name: str, rows: int) -> NDArray[np.intp]:
-        """For each row of Hugging Face's layout, which one of the file's it is."""
-        order = np.arange(rows)
-        if self._architecture in _PERMUTED and name.endswith(("q_proj", "k_proj")):
-            heads = "num_attention_heads" if name.endswith("q_proj") else "num_key_value_heads"
-            order = order.reshape(self.fields.count(heads), -1, 2).swapaxes(1, 2).ravel()
-        return order
+    def _order(self, name: str, rows: int) -> NDArray[np.intp] | None:
+        """For each row of Hugging Face's layout, which one of the file's it is; None: they are the same."""
+        if self._architecture not in _PERMUTED or not name.endswith(("q_proj", "k_proj")):
+            return None
+        heads = "num_attention_heads" if name.endswith("q_proj") else "num_key_value_heads"
+        return np.arange(rows).reshape(self.fields.count(heads), -1, 2).swapaxes(1, 2).ravel()
 
     def _check(self, name: str, stored: tuple[int, ...], shape: tuple[int, ...]) -> None:
         if stored != shape:

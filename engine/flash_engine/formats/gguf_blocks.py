@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from flash_engine.formats.gguf_file import GgufTensor
 from flash_engine.matrices import (
-    SLICE_VALUES,
     DenseMatrix,
     Matrix,
     Quantization,
     QuantizedMatrix,
     pack,
     quantize,
+    row_slices,
+    widen,
 )
 
 Bytes = NDArray[np.uint8]
@@ -42,18 +43,16 @@ def quantization_of(kind: str) -> Quantization | None:
     return Quantization(4 if kind.startswith("Q4") else 8, GROUP)
 
 
-def convert(tensor: GgufTensor, rows: NDArray[np.intp]) -> Matrix:
-    """The given rows of a tensor as a matrix."""
-    kind, columns = tensor.type.name, tensor.shape[-1]
+def convert(tensor: GgufTensor, rows: NDArray[np.intp] | slice) -> Matrix:
+    """The given rows of a tensor as a matrix: memory-mapped if they are a slice of 16- or 32-bit values."""
+    kind, columns, data = tensor.type.name, tensor.shape[-1], tensor.data[rows]
     quantization = quantization_of(kind)
     if quantization is None:
-        return DenseMatrix(floats(kind, tensor.data[rows]))
-    weight = np.empty((len(rows), columns * quantization.bits // 32), np.uint32)
-    scales, biases = (np.empty((len(rows), columns // GROUP), np.float16) for _ in range(2))
-    step = max(1, SLICE_VALUES // columns)
-    for first in range(0, len(rows), step):
-        part = slice(first, first + step)
-        matrix = _affine(kind, tensor.data[rows[part]], quantization)
+        return DenseMatrix(data.view("<u2") if kind == "BF16" else floats(kind, data))
+    weight = np.empty((len(data), columns * quantization.bits // 32), np.uint32)
+    scales, biases = (np.empty((len(data), columns // GROUP), np.float16) for _ in range(2))
+    for part in row_slices(len(data), columns):
+        matrix = _affine(kind, data[part], quantization)
         weight[part], scales[part], biases[part] = matrix.weight, matrix.scales, matrix.biases
     return QuantizedMatrix(weight, scales, biases, quantization.bits)
 
@@ -79,7 +78,7 @@ def floats(kind: str, data: Bytes) -> NDArray[np.float16] | Floats:
         case "F16":
             return data.view("<f2")
         case "BF16":
-            return (data.view("<u2").astype(np.uint32) << 16).view(np.float32)
+            return widen(data.view("<u2"))
         case "Q6_K":
             return _q6_k(data)
     codes, scales, biases = _UNPACK[kind](data)
@@ -92,9 +91,7 @@ def floats(kind: str, data: Bytes) -> NDArray[np.float16] | Floats:
 def loss(tensor: GgufTensor) -> float:
     """Root mean square of what `convert` changes, in parts of the tensor's own root mean square."""
     changed = total = 0.0
-    step = max(1, SLICE_VALUES // tensor.shape[-1])
-    for first in range(0, len(tensor.data), step):
-        rows = np.arange(first, min(first + step, len(tensor.data)))
+    for rows in row_slices(len(tensor.data), tensor.shape[-1]):
         exact = floats(tensor.type.name, tensor.data[rows]).astype(np.float64)
         changed += float(np.square(convert(tensor, rows).dequantize() - exact).sum())
         total += float(np.square(exact).sum())

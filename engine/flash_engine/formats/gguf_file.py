@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _SCALARS = {
     12: "<d",
 }
 _STRING, _ARRAY = 8, 9
+_LENGTH = struct.Struct("<Q").unpack_from
 _MOST_DIMENSIONS = 4
 
 
@@ -78,10 +80,29 @@ class GgufTensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Texts:
+    """An array of strings, decoded each time it is iterated over."""
+
+    data: memoryview
+    """8 bytes of length and the UTF-8 of each."""
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[str]:
+        at = 0
+        for _ in range(self.count):
+            (size,) = _LENGTH(self.data, at)
+            at += 8 + size
+            yield str(self.data[at - size : at], "utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
 class GgufFile:
     path: Path
     metadata: dict[str, Any]
-    """Numbers, strings, truth values, and lists of them."""
+    """Numbers, strings, truth values, and lists of them; lists of strings as Texts."""
     tensors: dict[str, GgufTensor]
 
 
@@ -130,17 +151,15 @@ class _Cursor:
             raise ValueError(f"metadata of unknown type {kind} before byte {self.at}")
         return self.number(_SCALARS[kind])
 
-    def _texts(self, count: int) -> list[str]:
-        """Hundreds of thousands of strings: a vocabulary and its merges."""
-        data, at, texts = self._data, self.at, []
+    def _texts(self, count: int) -> Texts:
+        """Hundreds of thousands of strings, a vocabulary and its merges, are passed over until they are asked for."""
+        start, data = self.at, self._data
         for _ in range(count):
-            end = at + 8 + int.from_bytes(data[at : at + 8], "little")
-            texts.append(str(data[at + 8 : end], "utf-8", "replace"))
-            at = end
-        if at > len(data):
-            raise ValueError(f"an array of strings should end at byte {at}, the file at {len(data)}")
-        self.at = at
-        return texts
+            (size,) = _LENGTH(data, self.at)
+            self.at += 8 + size
+        if self.at > len(data):
+            raise ValueError(f"an array of strings should end at byte {self.at}, the file at {len(data)}")
+        return Texts(data[start : self.at], count)
 
     def _numbers(self, form: str, count: int) -> list[Any]:
         size = struct.calcsize(form) * count

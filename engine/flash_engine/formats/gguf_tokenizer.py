@@ -10,7 +10,7 @@ from typing import Any
 
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN
-from flash_engine.formats.gguf_file import read_gguf
+from flash_engine.formats.gguf_file import Texts, read_gguf
 
 _NORMAL, _BYTE, _UNUSED = 1, 6, 5
 """Types of tokens; all others (unknown, control, user-defined) never come from text."""
@@ -56,7 +56,7 @@ PATTERNS: dict[str, tuple[str, ...]] = {
 def tokenizer_json(path: Path) -> dict[str, Any]:
     """The tokenizer of the GGUF file `path`. Raises ModelError that names the field at fault."""
     metadata = read_gguf(path).metadata
-    tokens: list[str] = _field(path, metadata, "tokens")
+    tokens: Texts = _field(path, metadata, "tokens")
     types: list[int] = metadata.get("tokenizer.ggml.token_type", [_NORMAL] * len(tokens))
     if len(types) != len(tokens):
         raise ModelError(

@@ -17,7 +17,7 @@ from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN, Fields
 from flash_engine.formats.changes import Changes
 from flash_engine.formats.safetensors import Tensor, read_header
-from flash_engine.matrices import SUPPORTED, DenseMatrix, Matrix, Quantization, QuantizedMatrix
+from flash_engine.matrices import SUPPORTED, DenseMatrix, Matrix, Quantization, QuantizedMatrix, widen
 
 _FLOATS = ("F16", "BF16", "F32")
 _EXPERT = re.compile(r"(.*\.mlp)\.experts\.(\d+)\.(\w+)")
@@ -95,8 +95,11 @@ class HuggingFaceFolder:
     def matrix(self, name: str) -> Matrix:
         quantization = self.quantization(name)
         if quantization is None:
-            return DenseMatrix(self._read(name, "weight"))
-        weight, scales, biases = (self._read(name, part) for part in ("weight", "scales", "biases"))
+            return DenseMatrix(self._raw(name, "weight"))
+        weight, scales, biases = (
+            self._raw(name, "weight"),
+            *map(widen, (self._raw(name, part) for part in ("scales", "biases"))),
+        )
         if scales.dtype != biases.dtype:
             scales, biases = scales.astype(np.float32), biases.astype(np.float32)
         return QuantizedMatrix(weight, scales, biases, quantization.bits)
@@ -104,9 +107,9 @@ class HuggingFaceFolder:
     def vector(self, name: str) -> NDArray[Any]:
         return self._tensors[name].read()
 
-    def _read(self, name: str, part: str) -> NDArray[Any]:
+    def _raw(self, name: str, part: str) -> NDArray[Any]:
         key, expert = self._key(name, part)
-        return self._tensors[key].read(expert)
+        return self._tensors[key].raw(expert)
 
     def _check(self, name: str, part: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> None:
         key, expert = self._key(name, part)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN
+from flash_engine.matrices import widen
 
 _DTYPES = {
     "F64": "<f8",
@@ -40,11 +41,14 @@ class Tensor:
     shape: tuple[int, ...]
     _stored: NDArray[Any]
 
-    def read(self, part: int | None = None) -> NDArray[Any]:
-        """The tensor, or one of its parts along the first dimension: read-only and memory-mapped, but for bfloat16,
-        which is widened to float32."""
-        stored = self._stored if part is None else self._stored[part]
-        return (stored.astype(np.uint32) << 16).view(np.float32) if self.dtype == "BF16" else stored
+    def raw(self, part: int | None = None) -> NDArray[Any]:
+        """The tensor, or one of its parts along the first dimension: read-only and memory-mapped. bfloat16 is given as
+        uint16, its bits."""
+        return self._stored if part is None else self._stored[part]
+
+    def read(self) -> NDArray[Any]:
+        """`raw`, bfloat16 widened to float32."""
+        return widen(self._stored)
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
