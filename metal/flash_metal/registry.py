@@ -113,6 +113,7 @@ class Registry:
         *,
         in_order: bool = False,
         on_device: bool = False,
+        records: bool = False,
     ) -> None:
         self._factory = factory
         self.place = place
@@ -121,6 +122,8 @@ class Registry:
         """Whether rows may be placed before their pass has run: else MLX would copy the cache."""
         self.on_device = on_device
         """Whether the launches are MLX operations, which mx.compile can keep."""
+        self.records = records
+        """Whether passes of these launches can be recorded as CUDA graphs: flash_metal.nvidia.recorded."""
         self._built: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -145,5 +148,7 @@ def device_registry() -> Registry:
     if mx.cuda.is_available():
         from flash_metal.nvidia import kernels
 
-        return Registry(kernels.kernel, kernels.place, kernels.resident, in_order=True, on_device=True)
+        return Registry(
+            kernels.kernel, kernels.place, kernels.resident, in_order=True, on_device=True, records=True
+        )
     raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

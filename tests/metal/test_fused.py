@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flash_engine import Checkpoint
+from flash_engine import Checkpoint, sampling
 from flash_engine.backends import fused
 from flash_engine.backends.fused import FusedBackend
 from flash_engine.backends.reference import ReferenceBackend
@@ -63,10 +63,30 @@ def test_any_history_gives_the_same_bits(backend: FusedBackend) -> None:
 
 
 @needs_host
+@pytest.mark.parametrize("vocabulary", [SHAPE.vocab, 200])
+@pytest.mark.parametrize("tokens", [TOKENS[:1], TOKENS], ids=["one token", "two passes"])
+def test_greedy_is_a_forward_a_token(backend: FusedBackend, tokens: list[int], vocabulary: int) -> None:
+    cache, plain_cache = backend.new_cache(), backend.new_cache()
+    for context in (tokens, [7]):
+        found = backend.greedy(context, cache, 5, vocabulary=vocabulary)
+        wanted, last = [], context
+        for _ in range(5):
+            wanted.append(sampling.greedy(backend.forward(last, plain_cache, logits=1)[0, :vocabulary]))
+            last = [wanted[-1][0]]
+        assert [token for token, _ in found] == [token for token, _ in wanted]
+        np.testing.assert_allclose([x for _, x in found], [x for _, x in wanted], atol=1e-5)
+    assert cache.length == plain_cache.length == len(tokens) + 1 + 2 * 4
+    rows = [np.array(each.rows)[..., : cache.length, :] for each in (cache, plain_cache)]
+    np.testing.assert_array_equal(*rows)
+
+
+@needs_host
 def test_limits(backend: FusedBackend) -> None:
     cache = backend.new_cache()
     with pytest.raises(CapacityError, match="51 tokens after 0 exceed the context of 50"):
         backend.forward([1] * 51, cache, logits=0)
+    with pytest.raises(CapacityError, match="51 tokens after 0 exceed the context of 50"):
+        backend.greedy([1] * 50, cache, 2, vocabulary=SHAPE.vocab)
     with pytest.raises(ValueError, match="cannot trim to 1 positions"):
         cache.trim(1)
 

@@ -5,11 +5,12 @@ What a token gets is the same bits however the tokens were cut into passes, so a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Self
+from typing import Self, TypeVar
 
 import mlx.core as mx
 import numpy as np
@@ -22,8 +23,13 @@ from flash_engine.errors import CapacityError, DeviceError
 from flash_metal import tilings, tuning, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import MAX_TOKENS, Heads, Matrix, Tiling
+from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.registry import Registry, device_registry
 from flash_metal.tilings import Sizes
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 _MULTIPLE = 16
 """The rows of every matrix are shared by threadgroups that make so many."""
@@ -69,11 +75,17 @@ class FusedCache:
         self.rows = rows
         self.position = mx.array([0], dtype=mx.int32)
         """`length` for the launches; it comes after the last pass's rows were placed."""
+        self.replay: Replay | None = None
+        """Passes on `rows` from CUDA graphs, once there are some."""
 
     def trim(self, length: int) -> None:
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot trim to {length} positions: the cache holds {self.length}")
         mx.eval(self.rows, self.position)
+        self.hold(length)
+
+    def hold(self, length: int) -> None:
+        """The first `length` positions are valid: nothing is left to be done with the rows."""
         self.length = length
         self.position = mx.array([length], dtype=mx.int32)
 
@@ -81,18 +93,28 @@ class FusedCache:
         mx.eval(self.rows, self.position)
         twin = FusedCache(_copy(self.rows))
         mx.eval(twin.rows)
-        twin.length, twin.position = self.length, mx.array([self.length], dtype=mx.int32)
+        twin.hold(self.length)
         return twin
 
 
 class FusedBackend:
     """float16 activations, int8 cache, five launches a layer."""
 
-    def __init__(self, config: ModelConfig, capacity: int, decoder: Decoder, kernels: Registry) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        capacity: int,
+        decoder: Decoder,
+        kernels: Registry,
+        recording: Recording | None = None,
+    ) -> None:
+        """recording: of the same decoder, for passes from CUDA graphs."""
+        self._recording = recording
         self.config = config
         self.capacity = capacity
         self._decoder, self._kernels = decoder, kernels
         self._passes: dict[int, Callable[..., tuple[mx.array, mx.array]]] = {}
+        self._choices: dict[int, Callable[..., tuple[mx.array, mx.array, mx.array]]] = {}
 
     @classmethod
     def load(
@@ -115,11 +137,12 @@ class FusedBackend:
             )
         config = checkpoint.config
         kernels = kernels or device_registry()
-        decoder = make_decoder(config, weights(checkpoint), kernels, tiling or choose(checkpoint))
+        make = partial(make_decoder, config, weights(checkpoint), tiling=tiling or choose(checkpoint))
+        decoder = make(kernels=kernels)
         if kernels.on_device:
             report("compiling the GPU's kernels", 1.0)
             _compile(decoder)
-        return cls(config, capacity, decoder, kernels)
+        return cls(config, capacity, decoder, kernels, record(make) if kernels.records else None)
 
     @property
     def name(self) -> str:
@@ -133,10 +156,11 @@ class FusedBackend:
         self, tokens: Sequence[int], cache: KVCache, *, logits: int, cancel: threading.Event | None = None
     ) -> Logits:
         assert isinstance(cache, FusedCache)
-        if cache.length + len(tokens) > self.capacity:
-            raise CapacityError(
-                f"{len(tokens)} tokens after {cache.length} exceed the context of {self.capacity}"
-            )
+        self._check(len(tokens), cache)
+        if self._recording is not None and logits and len(tokens) <= MAX_TOKENS:
+            found = self._replay(self._recording, cache).logits(tokens, cache.length, logits)
+            cache.hold(cache.length + len(tokens))
+            return found
         made = []
         for start in range(0, len(tokens), MAX_TOKENS):
             some = tokens[start : start + MAX_TOKENS]
@@ -147,17 +171,97 @@ class FusedBackend:
             return np.zeros((0, self.config.vocab_size), np.float32)
         return np.concatenate([np.array(part) for part in made if part.size])
 
+    @while_wired
+    def greedy(
+        self, tokens: Sequence[int], cache: KVCache, count: int, *, vocabulary: int
+    ) -> list[tuple[int, float]]:
+        """Append `tokens` to `cache`, then decode `count` tokens, the GPU going on with what it chose: each is the most
+        likely of the ids below `vocabulary`, the lowest of equals. Their ids and log-probabilities among those.
+
+        All of them but the last are appended, too. Raises CapacityError, before anything is changed, if the cache
+        cannot hold them.
+        """
+        assert isinstance(cache, FusedCache)
+        self._check(len(tokens) + count - 1, cache)
+        first = len(tokens) - 1 - (len(tokens) - 1) % MAX_TOKENS
+        if first:
+            self.forward(tokens[:first], cache, logits=0)
+        tokens, found = tokens[first:], list[tuple[int, float]]()
+        while len(found) < count:
+            passes = min(count - len(found), MAX_TOKENS)
+            found += self._decode(tokens, cache, passes, vocabulary)
+            tokens = [found[-1][0]]
+        return found
+
+    def _decode(
+        self, tokens: Sequence[int], cache: FusedCache, passes: int, vocabulary: int
+    ) -> list[tuple[int, float]]:
+        """`greedy` of up to 8 tokens and passes."""
+        if self._recording is not None:
+            replay = self._replay(self._recording, cache)
+            chosen = replay.choose(tokens, cache.length, vocabulary, passes=passes)
+            cache.hold(cache.length + len(tokens) + passes - 1)
+            return chosen[len(tokens) - 1 :]
+        if vocabulary not in self._choices:
+            self._choices[vocabulary] = self._kept(partial(self._choose, vocabulary=vocabulary))
+        ids, found = mx.array(list(tokens), dtype=mx.int32), []
+        for _ in range(passes):
+            token, logprob, rows = self._choices[vocabulary](ids, cache.rows, cache.position)
+            self._place(cache, rows, ids.size, token, logprob)
+            found.append((token, logprob))
+            ids = token
+        mx.eval(found, cache.position)
+        ids, logprobs = (
+            np.concatenate([np.array(x) for x in each]).tolist() for each in zip(*found, strict=True)
+        )
+        return list(zip(ids, logprobs, strict=True))
+
+    def _replay(self, recording: Recording, cache: FusedCache) -> Replay:
+        mx.eval(cache.rows, cache.position)
+        if cache.replay is None:
+            cache.replay = Replay(recording, cache.rows)
+        return cache.replay
+
+    def _check(self, count: int, cache: FusedCache) -> None:
+        if cache.length + count > self.capacity:
+            raise CapacityError(f"{count} tokens after {cache.length} exceed the context of {self.capacity}")
+
     def _one(self, tokens: Sequence[int], cache: FusedCache, wanted: int) -> mx.array:
         if wanted not in self._passes:
-            one_pass = partial(self._decoder, logits=wanted)
-            self._passes[wanted] = mx.compile(one_pass) if self._kernels.on_device else one_pass
+            self._passes[wanted] = self._kept(partial(self._decoder, logits=wanted))
         ids = mx.array(list(tokens), dtype=mx.int32)
         logits, rows = self._passes[wanted](ids, cache.rows, cache.position)
-        if not self._kernels.in_order:
-            mx.eval(logits, rows)
-        cache.rows, cache.position = self._decoder.place(cache.rows, rows, cache.position)
-        cache.length += len(tokens)
+        self._place(cache, rows, len(tokens), logits)
         return logits
+
+    def _choose(
+        self, ids: mx.array, cache: mx.array, position: mx.array, *, vocabulary: int
+    ) -> tuple[mx.array, mx.array, mx.array]:
+        """A pass: the most likely token after it, int32 [1], its log-probability, float32 [1], and the new rows."""
+        logits, rows = self._decoder(ids, cache, position, logits=1)
+        logits = logits[:, :vocabulary]
+        token = mx.argmax(logits, axis=-1).astype(mx.int32)
+        return token, mx.max(logits, axis=-1) - mx.logsumexp(logits, axis=-1), rows
+
+    def _kept(self, one_pass: Callable[..., T]) -> Callable[..., T]:
+        """`one_pass` with its graph kept, where its launches are MLX's."""
+        return mx.compile(one_pass) if self._kernels.on_device else one_pass
+
+    def _place(self, cache: FusedCache, rows: mx.array, count: int, *results: mx.array) -> None:
+        """Let the cache hold the rows of a pass of `count` tokens, whose other results are given."""
+        if not self._kernels.in_order:
+            mx.eval(rows, *results)
+        cache.rows, cache.position = self._decoder.place(cache.rows, rows, cache.position)
+        cache.length += count
+
+
+def record(make: Callable[..., Decoder]) -> Recording | None:
+    """Passes of the decoder that `make(kernels=...)` gives as CUDA graphs; None, with a warning, where CUDA refuses."""
+    try:
+        return Recording(lambda kernels: make(kernels=kernels))
+    except (OSError, RuntimeError) as error:
+        logger.warning("passes are not replayed from CUDA graphs: %s", error)
+        return None
 
 
 def _compile(decoder: Decoder) -> None:

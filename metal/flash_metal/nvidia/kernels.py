@@ -125,12 +125,53 @@ def _parameters(names: Sequence[str], dtypes: Sequence[mx.Dtype], const: str) ->
     return [f"{const}{_TYPES[dtype]}* {name}" for name, dtype in zip(names, dtypes, strict=True)]
 
 
+def launch(
+    module: Module,
+    *,
+    inputs: Sequence[mx.array],
+    output_shapes: Sequence[Shape],
+    output_dtypes: Sequence[mx.Dtype],
+    scalars: Sequence[int],
+    grid: Grid,
+    threadgroup: Grid,
+    shared_memory: int = 0,
+    contiguous: bool = False,
+) -> list[mx.array]:
+    """A kernel as an operation of MLX; the grid counts threads. contiguous: other inputs are copied."""
+    made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
+        name=module.name,
+        compiled_source=module.code,
+        inputs=inputs,
+        output_shapes=output_shapes,
+        output_dtypes=output_dtypes,
+        scalars=scalars,
+        grid=grid,
+        threadgroup=threadgroup,
+        shared_memory=shared_memory,
+        ensure_row_contiguous=contiguous,
+        stream=mx.gpu,
+    )
+    return made
+
+
+Launch = Callable[..., list[mx.array]]
+"""`launch`, or what takes launches down in its place."""
+
+
 class TensorKernel:
     """A launch's kernel on matrix units; other types and shapes go to the Metal text."""
 
     def __init__(
-        self, *, name: str, input_names: Sequence[str], output_names: Sequence[str], source: str, header: str
+        self,
+        *,
+        name: str,
+        input_names: Sequence[str],
+        output_names: Sequence[str],
+        source: str,
+        header: str,
+        launch: Launch = launch,
     ) -> None:
+        self._launch = launch
         self._name = name.removeprefix("flash_")
         self._inputs, self._outputs = input_names, output_names
         self._source, self._header = source, header
@@ -153,6 +194,10 @@ class TensorKernel:
         if key not in self._plans:
             self._plans[key] = self._plan(dict(template), inputs, output_dtypes, grid, threadgroup)
         plan = self._plans[key]
+        if plan is None and self._launch is not launch:
+            raise RuntimeError(
+                f"flash_{self._name} is not for matrix units in this shape: it cannot be taken down"
+            )
         if plan is None:
             return self._metal(
                 inputs=inputs,
@@ -165,9 +210,8 @@ class TensorKernel:
         scalars = [] if self._name in _PLAIN else [dict(template)["M"]]
         if self._name == "attention":
             scalars.append(inputs[1].shape[3])
-        made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
-            name=plan.module.name,
-            compiled_source=plan.module.code,
+        return self._launch(
+            plan.module,
             inputs=inputs,
             output_shapes=output_shapes,
             output_dtypes=output_dtypes,
@@ -175,10 +219,8 @@ class TensorKernel:
             grid=grid if self._name in _PLAIN else plan.grid,
             threadgroup=plan.threadgroup,
             shared_memory=plan.shared,
-            ensure_row_contiguous=True,
-            stream=mx.gpu,
+            contiguous=True,
         )
-        return made
 
     def _plan(
         self,
@@ -263,51 +305,66 @@ def _constant(item: tuple[str, Any]) -> str:
 
 
 def kernel(
-    *, name: str, input_names: Sequence[str], output_names: Sequence[str], source: str, header: str
+    *,
+    name: str,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    source: str,
+    header: str,
+    launch: Launch = launch,
 ) -> Kernel:
     """mx.fast.metal_kernel on an NVIDIA GPU of compute capability 8 or later."""
     return TensorKernel(
-        name=name, input_names=input_names, output_names=output_names, source=source, header=header
+        name=name,
+        input_names=input_names,
+        output_names=output_names,
+        source=source,
+        header=header,
+        launch=launch,
     )
 
 
-def place(cache: mx.array, rows: mx.array, position: mx.array) -> tuple[mx.array, mx.array]:
+def place(
+    cache: mx.array, rows: mx.array, position: mx.array, *, launch: Launch = launch
+) -> tuple[mx.array, mx.array]:
     """A pass's rows written into `cache` itself; see flash_metal.registry.Place.
 
     MLX does not know that the cache is written: only what takes the new position comes after it.
     """
     layers, planes, heads, tokens, row = rows.shape
-    (following,) = _run(
-        _module("place"),
-        [cache, rows, position],
+    (following,) = launch(
+        plain_module("place"),
+        inputs=[cache, rows, position],
+        output_shapes=[(4,)],
+        output_dtypes=[mx.int32],
         scalars=[tokens, cache.shape[3], row],
         grid=(-(-tokens * row // 32) * 32, layers * planes * heads, 1),
-        dtype=mx.int32,
+        threadgroup=(32, 1, 1),
     )
     return cache, following
 
 
 def resident(scalar: mx.array) -> mx.array:
     """[1] -> [4], which MLX keeps in the GPU's memory."""
-    (y,) = _run(_module("resident"), [scalar], scalars=[], grid=(32, 1, 1), dtype=scalar.dtype)
-    return y
+    return _four("resident", scalar, scalar.dtype)
 
 
-def _run(
-    module: Module, inputs: Sequence[mx.array], *, scalars: Sequence[int], grid: Grid, dtype: mx.Dtype
-) -> list[mx.array]:
-    made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
-        name=module.name,
-        compiled_source=module.code,
-        inputs=inputs,
+def address(x: mx.array) -> mx.array:
+    """Where `x` lies in the GPU's memory: the low and the high half, then two of no meaning, uint32 [4]."""
+    return _four("address", x, mx.uint32)
+
+
+def _four(name: str, x: mx.array, dtype: mx.Dtype) -> mx.array:
+    (y,) = launch(
+        plain_module(name),
+        inputs=[x],
         output_shapes=[(4,)],
         output_dtypes=[dtype],
-        scalars=scalars,
-        grid=grid,
+        scalars=[],
+        grid=(32, 1, 1),
         threadgroup=(32, 1, 1),
-        stream=mx.gpu,
     )
-    return made
+    return y
 
 
 _PARAMETERS = {
@@ -321,11 +378,27 @@ _PARAMETERS = {
         "int row",
     ),
     "resident": ("const uint* x", "uint* y"),
+    "address": ("const uint* x", "uint* y"),
+    "begin": ("const int* given", "int* ids", "int* position"),
+    "choose": (
+        "const float* logits",
+        "const int* next",
+        "int* ids",
+        "int* position",
+        "int* chosen",
+        "int tokens",
+        "int width",
+        "int vocabulary",
+    ),
 }
+_THREADS = {"choose": 1024}
 
 
 @cache
-def _module(name: str) -> Module:
+def plain_module(name: str) -> Module:
+    """The kernel cu/`name`.cu, which is the same for all shapes."""
     function = f"flash_{name}"
-    unit = _unit(function, ("types.cuh",), "", _PARAMETERS[name], {}, text(f"{name}.cu"), "32")
-    return Module(function, unit)
+    bounds = str(_THREADS.get(name, 32))
+    return Module(
+        function, _unit(function, ("types.cuh",), "", _PARAMETERS[name], {}, text(f"{name}.cu"), bounds)
+    )

@@ -114,16 +114,21 @@ class Module:
 
     def __init__(self, function: str, text: str) -> None:
         digest = hashlib.sha256(f"{architecture()} {_OPTIONS} {text}".encode()).hexdigest()[:16]
+        self.function = function
         self.name = f"{function}_{digest}"
         self.code = b""
         folder = compiled_kernels()
-        kept = folder / f"{self.name}_{_empty_hash():x}.ptx"
+        self._kept = kept = folder / f"{self.name}_{_empty_hash():x}.ptx"
         if not kept.exists():
             code = compile_text(text, architecture())
             _write(kept.with_suffix(".txt"), f"{self.name}\t{function}\n".encode())
             _write(kept, code)
         if not _finds_modules():
-            self.name, self.code = function, kept.read_bytes()
+            self.name, self.code = function, self.image()
+
+    def image(self) -> bytes:
+        """The machine code, in which the kernel has the name `function`."""
+        return self._kept.read_bytes()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,0 +1,115 @@
+"""The little of the CUDA driver's interface that graphs of launches need (CUDA Driver API, cuda.h)."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import c_int, c_ulonglong, c_void_p
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flash_metal.registry import Grid
+
+_MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
+_RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
+_MAPPED = 2  # CU_MEMHOSTALLOC_DEVICEMAP
+_UNASKED = 48 * 1024
+
+Argument = c_ulonglong | c_int
+"""Of a kernel: an address, or a number."""
+
+
+class Driver:
+    """Calls into libcuda in the first GPU's primary context, which MLX uses too. Raises RuntimeError."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL("libcuda.so.1")
+        self._context = c_void_p()
+        device = c_int()
+        self._call("cuInit", 0)
+        self._call("cuDeviceGet", ctypes.byref(device), 0)
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
+        self.enter()
+        self.stream = c_void_p()
+        self._call("cuStreamCreate", ctypes.byref(self.stream), _NON_BLOCKING)
+
+    def enter(self) -> None:
+        """Make the context this thread's: once in every thread that calls."""
+        self._call("cuCtxSetCurrent", self._context)
+
+    def function(self, code: bytes, name: str) -> c_void_p:
+        """The kernel `name` of machine code."""
+        module, function = c_void_p(), c_void_p()
+        self._call("cuModuleLoadData", ctypes.byref(module), code)
+        self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
+        return function
+
+    def host_words(self, count: int) -> tuple[NDArray[np.int32], int]:
+        """Zeros, int32 [count], that the host and kernels share, and their address on the GPU."""
+        at, address = c_void_p(), c_ulonglong()
+        self._call("cuMemHostAlloc", ctypes.byref(at), ctypes.c_size_t(4 * count), _MAPPED)
+        self._call("cuMemHostGetDevicePointer_v2", ctypes.byref(address), at, 0)
+        assert at.value is not None
+        words = np.ctypeslib.as_array((c_int * count).from_address(at.value))
+        words[:] = 0
+        return words, address.value
+
+    def launch(
+        self,
+        function: c_void_p,
+        arguments: Sequence[Argument],
+        blocks: Grid,
+        threads: Grid,
+        shared: int,
+    ) -> None:
+        """Launch on the stream, or add to the graph that is being captured."""
+        if shared > _UNASKED:
+            self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared)
+        pointers = (c_void_p * len(arguments))(*(ctypes.addressof(each) for each in arguments))
+        self._call("cuLaunchKernel", function, *blocks, *threads, shared, self.stream, pointers, None)
+
+    def capture(self) -> None:
+        """Let launches be recorded from here on."""
+        self._call("cuStreamBeginCapture_v2", self.stream, _RELAXED)
+
+    def captured(self) -> c_void_p:
+        """What was launched since `capture`, as a graph to replay."""
+        graph, executable = c_void_p(), c_void_p()
+        self._call("cuStreamEndCapture", self.stream, ctypes.byref(graph))
+        self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, c_ulonglong(0))
+        self._call("cuGraphDestroy", graph)
+        return executable
+
+    def replay(self, executable: c_void_p) -> None:
+        self._call("cuGraphLaunch", executable, self.stream)
+
+    def forget(self, executable: c_void_p) -> None:
+        self._call("cuGraphExecDestroy", executable)
+
+    def read(self, words: NDArray[np.int32], address: int) -> None:
+        """Fill `words`, some of `host_words`, with what lies at `address` on the GPU, in the stream's order."""
+        size = ctypes.c_size_t(words.nbytes)
+        self._call(
+            "cuMemcpyDtoHAsync_v2", c_void_p(words.ctypes.data), c_ulonglong(address), size, self.stream
+        )
+
+    def wait(self) -> None:
+        """Until all that was launched has run."""
+        self._call("cuStreamSynchronize", self.stream)
+
+    def _call(self, name: str, *arguments: object) -> None:
+        code = getattr(self._library, name)(*arguments)
+        if code:
+            text = ctypes.c_char_p()
+            self._library.cuGetErrorString(code, ctypes.byref(text))
+            what = text.value.decode() if text.value else "unknown error"
+            raise RuntimeError(f"{name}: {what} ({code})")
+
+
+@cache
+def driver() -> Driver:
+    """The process's."""
+    return Driver()
