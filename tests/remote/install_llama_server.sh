@@ -2,6 +2,7 @@
 # install_llama_server.sh CACHE: llama.cpp's own server into CACHE/llama-server, from the source package of the peers'
 # llama-cpp-python, linked against the libraries that `flash-lsp bench peers --cpu` has built in CACHE/llama-venv.
 # Idempotent; a few minutes. Without a web page: only its HTTP interface is wanted.
+# Its multimodal part is compiled in, as the peers' build leaves it out.
 set -euo pipefail
 PEER=llama-cpp-python==0.3.36
 
@@ -36,8 +37,10 @@ flags=(-std=c++17 -O1 -w -pthread -DLLAMA_SUBPROCESS -DLLAMA_SHARED -DGGML_SHARE
 for folder in . include ggml/include common vendor vendor/cpp-httplib src tools/mtmd tools/server; do
   flags+=("-I$root/$folder")
 done
-printf '%s\n' "$root"/tools/server/*.cpp "$root/vendor/cpp-httplib/httplib.cpp" |
+mtmd=("$root"/tools/mtmd/{clip,mtmd,mtmd-audio,mtmd-helper,mtmd-helper-gen,mtmd-image}.cpp "$root"/tools/mtmd/models/*.cpp)
+printf '%s\n' "$root"/tools/server/*.cpp "$root/vendor/cpp-httplib/httplib.cpp" "$root/vendor/hash/hash.cpp" "${mtmd[@]}" |
   xargs -P 2 -I{} sh -c 'out=objects/$(basename "$1").o; shift 0; [ -f "$out" ] || { "${CXX:-c++}" '"${flags[*]@Q}"' -c "$1" -o "$out.part" && mv "$out.part" "$out"; }' sh {}
-"${CXX:-c++}" -pthread objects/*.o -L"$site/lib" -Wl,-rpath,"$site/lib" -lllama-common -lllama -lmtmd -lggml -lggml-base -lggml-cpu \
+"${CC:-cc}" -O1 -w -I"$root/vendor/hash" -c "$root/vendor/hash/sha256/sha256.c" -o objects/sha256.c.o
+"${CXX:-c++}" -pthread objects/*.o -L"$site/lib" -Wl,-rpath,"$site/lib" -lllama-common -lllama -lggml -lggml-base -lggml-cpu \
   -o ../llama-server
 cd .. && rm -rf source
