@@ -32,8 +32,8 @@ void wait_until(Done done) {
 
 }  // namespace
 
-Pool::Pool(int threads) : size_(threads < 1 ? 1 : threads) {
-  for (int i = 1; i < size_; ++i) workers_.emplace_back([this] { serve(); });
+Pool::Pool(int threads) : size_(threads < 1 ? 1 : threads), parts_(size_) {
+  for (int i = 1; i < size_; ++i) workers_.emplace_back([this, i] { serve(i); });
 }
 
 Pool::~Pool() {
@@ -47,7 +47,7 @@ Pool::~Pool() {
 
 bool Pool::run(const std::atomic<bool>* cancel, const std::function<void(Crew)>& work) {
   const FloatMode mode;
-  first_stage_ = stage();
+  base_ = done_.load(std::memory_order_acquire);
   work_ = &work;
   cancel_ = cancel;
   skipping_.store(false, std::memory_order_relaxed);
@@ -57,17 +57,17 @@ bool Pool::run(const std::atomic<bool>* cancel, const std::function<void(Crew)>&
     round_.fetch_add(1, std::memory_order_release);
   }
   wake_.notify_all();
-  work(Crew(*this, first_stage_));
+  work(Crew(*this, 0, base_));
   inside_.fetch_or(kClosed, std::memory_order_acq_rel);
   wait_until([&] { return inside_.load(std::memory_order_acquire) == kClosed; });
   return !cancelled();
 }
 
-void Pool::wait_for_stage_after(std::uint32_t stage) const {
-  wait_until([&] { return this->stage() != stage; });
+void Pool::wait_for(std::uint64_t units) const {
+  wait_until([&] { return done_.load(std::memory_order_acquire) >= units; });
 }
 
-void Pool::serve() {
+void Pool::serve(int thread) {
   const FloatMode mode;
   std::uint32_t seen = 0;
   const auto called = [&] { return stop_ || round_.load(std::memory_order_acquire) != seen; };
@@ -79,7 +79,7 @@ void Pool::serve() {
     if (stop_) return;
     seen = round_.load(std::memory_order_acquire);
     const bool open = !(inside_.fetch_add(1, std::memory_order_acq_rel) & kClosed);
-    if (open) (*work_)(Crew(*this, first_stage_));
+    if (open) (*work_)(Crew(*this, thread, base_));
     inside_.fetch_sub(1, std::memory_order_acq_rel);
   }
 }

@@ -17,11 +17,12 @@ class Pool;
 // One thread's place in a run: every thread calls `share` for the same stages in the same order.
 class Crew {
  public:
-  Crew(Pool& pool, std::uint32_t stage) : pool_(pool), stage_(stage) {}
+  Crew(Pool& pool, int thread, std::uint64_t base) : pool_(pool), thread_(thread), base_(base) {}
 
-  // Computes 0 .. units-1 as work(first, last) on ranges of at most `grain`, whichever thread is free taking the next,
-  // and returns when all are done, or skipped because the run was cancelled. A thread that comes late, because the system let it wait, finds its stage done by
-  // the others and goes on; it holds up nobody.
+  // Computes 0 .. units-1 as work(first, last) on ranges of at most `grain` and returns when all are done, or skipped
+  // because the run was cancelled. A thread begins with its own part of the units and goes on with what the others have
+  // left of theirs. One that comes late, because the system let it wait, finds its stage done by the others and goes
+  // on; it holds up nobody.
   template <class Work>
   void share(int units, int grain, const Work& work);
 
@@ -29,7 +30,8 @@ class Crew {
 
  private:
   Pool& pool_;
-  std::uint32_t stage_;
+  int thread_;
+  std::uint64_t base_;  // units of all stages before
 };
 
 class Pool {
@@ -50,21 +52,25 @@ class Pool {
   friend class Crew;
   static constexpr std::uint32_t kClosed = 1u << 31;
 
-  void serve();
+  // The first unit, counted over all stages, of a thread's part that nobody took; older where a stage is new to it.
+  struct alignas(64) Part {
+    std::atomic<std::uint64_t> next{0};
+  };
+
+  void serve(int thread);
   bool cancelled();
-  void wait_for_stage_after(std::uint32_t stage) const;
-  std::uint32_t stage() const { return static_cast<std::uint32_t>(next_.load(std::memory_order_acquire) >> 32); }
+  void wait_for(std::uint64_t units) const;
 
   const int size_;
   const std::function<void(Crew)>* work_ = nullptr;
-  std::uint32_t first_stage_ = 0;
+  std::uint64_t base_ = 0;
   const std::atomic<bool>* cancel_ = nullptr;
   std::atomic<bool> skipping_{false};  // stays, whatever becomes of *cancel_
   std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<std::uint32_t> inside_{kClosed};  // workers in the run; kClosed: no more may enter
-  alignas(64) std::atomic<std::uint64_t> next_{0};          // stage << 32 | first unit that nobody took
-  alignas(64) std::atomic<int> done_{0};                    // units of the stage that are computed
+  alignas(64) std::atomic<std::uint64_t> done_{0};          // units computed, over all stages
+  std::vector<Part> parts_;
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
@@ -79,25 +85,27 @@ inline int Crew::threads() const { return pool_.size(); }
 
 template <class Work>
 void Crew::share(int units, int grain, const Work& work) {
-  if (units == 0) return;
-  const std::uint32_t stage = stage_++;
-  const std::uint64_t base = static_cast<std::uint64_t>(stage) << 32;
-  int computed = 0;
-  std::uint64_t next = pool_.next_.load(std::memory_order_acquire);
-  while (next - base < static_cast<std::uint64_t>(units)) {
-    const int first = static_cast<int>(next - base);
-    const int last = std::min(first + grain, units);
-    if (!pool_.next_.compare_exchange_weak(next, base + last, std::memory_order_acq_rel)) continue;
-    if (!pool_.cancelled()) work(first, last);
-    computed += last - first;
-    next = pool_.next_.load(std::memory_order_acquire);
+  const int threads = pool_.size_;
+  const std::uint64_t base = base_;
+  base_ += units;
+  std::uint64_t computed = 0;
+  for (int i = 0; i < threads; ++i) {
+    const std::uint64_t part = (thread_ + i) % threads;
+    const std::uint64_t from = base + part * units / threads;
+    const std::uint64_t to = base + (part + 1) * units / threads;
+    std::atomic<std::uint64_t>& next = pool_.parts_[part].next;
+    std::uint64_t seen = next.load(std::memory_order_acquire);
+    while (std::max(seen, from) < to) {
+      const std::uint64_t first = std::max(seen, from);
+      const std::uint64_t last = std::min(first + grain, to);
+      if (!next.compare_exchange_weak(seen, last, std::memory_order_acq_rel)) continue;
+      if (!pool_.cancelled()) work(static_cast<int>(first - base), static_cast<int>(last - base));
+      computed += last - first;
+      seen = last;
+    }
   }
-  if (computed > 0 && pool_.done_.fetch_add(computed, std::memory_order_acq_rel) + computed == units) {
-    pool_.done_.store(0, std::memory_order_relaxed);
-    pool_.next_.store(static_cast<std::uint64_t>(stage_) << 32, std::memory_order_release);
-    return;
-  }
-  pool_.wait_for_stage_after(stage);
+  if (computed == 0 || pool_.done_.fetch_add(computed, std::memory_order_acq_rel) + computed != base_)
+    pool_.wait_for(base_);
 }
 
 }  // namespace flash
