@@ -1,5 +1,6 @@
 import builtins
 from collections.abc import Sequence
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,37 +52,57 @@ class KVCache:
     def restore(self, data: builtins.bytes, length: int) -> None: ...
 
 class AttentionShape:
-    def __init__(self, heads: int, kv_heads: int, head_dim: int) -> None: ...
+    def __init__(self, heads: int, kv_heads: int, key_dim: int, value_dim: int) -> None: ...
+
+class Linear:
+    def __init__(self, matrix: Matrix, bias: Sequence[float]) -> None: ...
+
+class Norm:
+    def __init__(self, weight: Sequence[float], bias: Sequence[float], epsilon: float) -> None: ...
+
+class HeadProjection: ...
+
+class JoinedHeads(HeadProjection):
+    def __init__(self, *, qkv: Linear, query_norm: Norm, key_norm: Norm) -> None: ...
+
+class Attention:
+    def __init__(self, output: Linear, window: int) -> None: ...
+
+class Activation(Enum):
+    silu = 0
+    gelu = 1
+    gelu_tanh = 2
+
+class FeedForward: ...
+
+class Mlp(FeedForward):
+    def __init__(self, *, input: Linear, down: Linear, activation: Activation, gated: bool) -> None: ...
 
 class Layer:
     def __init__(
         self,
         *,
-        attention_norm: Sequence[float],
-        qkv: Matrix,
-        qkv_bias: Sequence[float],
-        query_norm: Sequence[float],
-        key_norm: Sequence[float],
-        output: Matrix,
-        output_bias: Sequence[float],
-        feed_forward_norm: Sequence[float],
-        gate_up: Matrix,
-        down: Matrix,
+        attention_norm: Norm,
+        heads: HeadProjection,
+        attention: Attention,
+        feed_forward_norm: Norm,
+        feed_forward: FeedForward,
     ) -> None: ...
+
+class RopeTable:
+    def __init__(self, cosines: Sequence[float], sines: Sequence[float]) -> None: ...
 
 class Model:
     def __init__(
         self,
         *,
         shape: AttentionShape,
-        epsilon: float,
         embedding: Matrix,
         embedding_scale: float,
         layers: Sequence[Layer],
-        norm: Sequence[float],
-        head: Matrix,
-        cosines: Sequence[float],
-        sines: Sequence[float],
+        norm: Norm,
+        head: Linear,
+        rope: RopeTable,
         isa: str,
         threads: int,
     ) -> None: ...

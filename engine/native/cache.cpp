@@ -6,7 +6,7 @@
 
 namespace flash {
 
-KvCache::KvCache(int layers, int kv_heads, int head_dim) : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim) {}
+KvCache::KvCache(int layers, const AttentionShape& shape) : layers_(layers), shape_(shape) {}
 
 void KvCache::trim(int length) {
   if (length < 0 || length > length_)
@@ -16,7 +16,7 @@ void KvCache::trim(int length) {
 }
 
 std::unique_ptr<KvCache> KvCache::fork() const {
-  auto copy = std::make_unique<KvCache>(layers_, kv_heads_, head_dim_);
+  auto copy = std::make_unique<KvCache>(layers_, shape_);
   const int used = (length_ + kAttentionBlock - 1) / kAttentionBlock;
   copy->blocks_.assign(blocks_.begin(), blocks_.begin() + used);
   copy->length_ = length_;
@@ -57,13 +57,15 @@ void KvCache::prepare(int length) {
   }
 }
 
-std::size_t KvCache::part_bytes() const { return kAttentionBlock * (2 * head_dim_ + 2 * sizeof(float)); }
+std::size_t KvCache::part_bytes() const {
+  return kAttentionBlock * (shape_.key_dim + shape_.value_dim + 2 * sizeof(float));
+}
 
 KvBlock KvCache::block(int layer, int kv_head, int index) const {
-  std::uint8_t* part = blocks_[index].get() + part_bytes() * (layer * kv_heads_ + kv_head);
-  const std::size_t plane = static_cast<std::size_t>(kAttentionBlock) * head_dim_;
-  auto* scales = reinterpret_cast<float*>(part + 2 * plane);
-  return {part, reinterpret_cast<std::int8_t*>(part + plane), scales, scales + kAttentionBlock};
+  std::uint8_t* part = blocks_[index].get() + part_bytes() * (layer * shape_.kv_heads + kv_head);
+  std::uint8_t* values = part + static_cast<std::size_t>(kAttentionBlock) * shape_.key_dim;
+  auto* scales = reinterpret_cast<float*>(values + static_cast<std::size_t>(kAttentionBlock) * shape_.value_dim);
+  return {part, reinterpret_cast<std::int8_t*>(values), scales, scales + kAttentionBlock};
 }
 
 }  // namespace flash

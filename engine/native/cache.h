@@ -12,7 +12,7 @@ namespace flash {
 
 class KvCache {
  public:
-  KvCache(int layers, int kv_heads, int head_dim);
+  KvCache(int layers, const AttentionShape& shape);
 
   int length() const { return length_; }
   std::size_t bytes() const { return blocks_.size() * block_bytes(); }
@@ -35,11 +35,10 @@ class KvCache {
 
  private:
   std::size_t part_bytes() const;
-  std::size_t block_bytes() const { return part_bytes() * layers_ * kv_heads_; }
+  std::size_t block_bytes() const { return part_bytes() * layers_ * shape_.kv_heads; }
 
   int layers_;
-  int kv_heads_;
-  int head_dim_;
+  AttentionShape shape_;
   int length_ = 0;
   std::vector<std::shared_ptr<std::uint8_t>> blocks_;
 };

@@ -2,6 +2,7 @@
 #include "dots_vnni.h"
 #include "kernels.inl"
 #include "attention.inl"
+#include "feed_forward.inl"
 #include "tiles.h"
 
 namespace {

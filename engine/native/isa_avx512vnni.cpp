@@ -2,6 +2,7 @@
 #include "dots_vnni.h"
 #include "kernels.inl"
 #include "attention.inl"
+#include "feed_forward.inl"
 
 #define FLASH_TABLE kAvx512VnniKernels
 #define FLASH_ISA_NAME "avx512vnni"

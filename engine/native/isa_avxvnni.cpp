@@ -37,6 +37,7 @@ inline I low_7(I a) {
 #include "dots_vnni.h"
 #include "kernels.inl"
 #include "attention.inl"
+#include "feed_forward.inl"
 
 #define FLASH_TABLE kAvxVnniKernels
 #define FLASH_ISA_NAME "avxvnni"

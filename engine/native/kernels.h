@@ -53,13 +53,13 @@ struct Activations {
 
 // Keys and values of one layer, one KV head and one attention block.
 struct KvBlock {
-  std::uint8_t* keys;   // [256 / 16][head_dim / 4][16][4]: quant + 128
-  std::int8_t* values;  // [256 / 4][head_dim][4]
+  std::uint8_t* keys;   // [256 / 16][key_dim / 4][16][4]: quant + 128
+  std::int8_t* values;  // [256 / 4][value_dim][4]
   float* key_scales;    // [256]
   float* value_scales;  // [256]
 };
 
-// Rotated int8 queries of some tokens: [tokens][heads][head_dim]; the score's 1 / sqrt(head_dim) is in the scale.
+// Rotated int8 queries of some tokens: [tokens][heads][key_dim]; the score's 1 / sqrt(key_dim) is in the scale.
 struct Queries {
   std::int8_t* quants;
   float* scales;       // [tokens][heads]
@@ -69,28 +69,37 @@ struct Queries {
 struct AttentionShape {
   int heads;
   int kv_heads;
-  int head_dim;
+  int key_dim;
+  int value_dim;
 
   int sharing() const { return heads / kv_heads; }
-  int partial_size() const { return head_dim + kLanes; }
+  int partial_size() const { return value_dim + kLanes; }
 };
 
-// Partial results of attention, one for each token, head and block, as [tokens][heads][blocks]: `head_dim` sums of
+// Partial results of attention, one for each token, head and block, as [tokens][heads][blocks]: `value_dim` sums of
 // values weighted by exp(score - maximum), then the maximum and the sum of the weights.
 struct Partials {
   float* data;
   int blocks;
 };
 
+enum class Activation : int { kSilu, kGelu, kGeluTanh };
+
+// Of an activation function, `count` values from `first` on.
+using Activate = void (*)(const float* x, int first, int count, Activations out);
+
 struct Kernels {
   const char* name;
 
   // Activations row of RMSNorm(x) * weight.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, Activations out);
+  // Activations row of LayerNorm(x) * weight + bias (Ba et al. 2016).
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, Activations out);
   // Activations row of x.
   void (*quantize)(const float* x, Activations out);
-  // Activations (k values from `first` on) of silu(gate) * up; gate and up come in alternating runs of 16.
-  void (*swiglu)(const float* gate_up, int first, int count, Activations out);
+  // By Activation: of x, and of gate times up, which come in alternating runs of 16.
+  Activate plain[3];
+  Activate gated[3];
   // out[t][row] = bias[row] + row of the matrix times token t, for the rows of the blocks first <= b < last.
   void (*matmul)(const PackedMatrix& w, int first, int last, const float* bias, Activations x, int tokens, float* out,
                  std::ptrdiff_t stride);
@@ -107,10 +116,10 @@ struct Kernels {
   void (*store_value)(const float* head, int dim, KvBlock block, int slot);
 
   // Partials of block `block` for the query heads of `kv_head` of the tokens first .. last-1, token t being at
-  // position `start + t`.
+  // position `start + t` and reading the last `window` positions up to its own; none of a block without any.
   void (*attend)(const AttentionShape& shape, KvBlock kv, int block, int kv_head, int first, int last, int start,
-                 Queries queries, Partials partials);
-  // Attention output of one token and head from its first `count` partials (Dao et al. 2023, flash decoding).
+                 int window, Queries queries, Partials partials);
+  // Attention output of one token and head from `count` partials (Dao et al. 2023, flash decoding).
   void (*combine)(const AttentionShape& shape, const float* partials, int count, float* out);
 
   // `factor` times a row of the embedding.

@@ -93,16 +93,23 @@ inline void rms_norm(const float* x, const float* weight, float epsilon, Activat
   }
 }
 
-inline void swiglu(const float* gate_up, int first, int count, Activations out) {
-  for (int at = first; at < first + count; at += out.group) {
+inline void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, Activations out) {
+  F total = splat(0.0f);
+  for (int i = 0; i < out.k; i += 16) total = add(total, load(x + i));
+  const F mean = splat(sum(total) / static_cast<float>(out.k));
+  F squares = splat(0.0f);
+  for (int i = 0; i < out.k; i += 16) {
+    const F v = sub(load(x + i), mean);
+    squares = fma(v, v, squares);
+  }
+  const F inverse = splat(1.0f / std::sqrt(sum(squares) / static_cast<float>(out.k) + epsilon));
+  for (int g = 0; g < out.groups(); ++g) {
     float values[64];
     for (int i = 0; i < out.group; i += 16) {
-      const F gate = load(gate_up + 2 * (at + i));
-      const F up = load(gate_up + 2 * (at + i) + 16);
-      const F denominator = add(splat(1.0f), exponential(sub(splat(0.0f), gate)));
-      store(values + i, mul(div(gate, denominator), up));
+      const int at = g * out.group + i;
+      store(values + i, fma(mul(sub(load(x + at), mean), inverse), load(weight + at), load(bias + at)));
     }
-    quantize_group(values, at / out.group, out);
+    quantize_group(values, g, out);
   }
 }
 

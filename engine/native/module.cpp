@@ -160,27 +160,47 @@ NB_MODULE(_native, m) {
           [](KvCache& cache, const nb::bytes& data, int length) { cache.restore(data.c_str(), data.size(), length); },
           "data"_a, "length"_a);
 
-  nb::class_<AttentionShape>(m, "AttentionShape").def(nb::init<int, int, int>(), "heads"_a, "kv_heads"_a, "head_dim"_a);
+  nb::class_<AttentionShape>(m, "AttentionShape")
+      .def(nb::init<int, int, int, int>(), "heads"_a, "kv_heads"_a, "key_dim"_a, "value_dim"_a);
+
+  nb::class_<Linear>(m, "Linear")
+      .def(nb::init<std::shared_ptr<const Matrix>, std::vector<float>>(), "matrix"_a, "bias"_a);
+
+  nb::class_<Norm>(m, "Norm")
+      .def(nb::init<std::vector<float>, std::vector<float>, float>(), "weight"_a, "bias"_a, "epsilon"_a);
+
+  nb::class_<HeadProjection>(m, "HeadProjection");
+  nb::class_<JoinedHeads, HeadProjection>(m, "JoinedHeads")
+      .def(nb::init<Linear, Norm, Norm>(), nb::kw_only(), "qkv"_a, "query_norm"_a, "key_norm"_a);
+
+  nb::class_<Attention>(m, "Attention").def(nb::init<Linear, int>(), "output"_a, "window"_a);
+
+  nb::enum_<Activation>(m, "Activation")
+      .value("silu", Activation::kSilu)
+      .value("gelu", Activation::kGelu)
+      .value("gelu_tanh", Activation::kGeluTanh);
+  nb::class_<FeedForward>(m, "FeedForward");
+  nb::class_<Mlp, FeedForward>(m, "Mlp")
+      .def(nb::init<Linear, Linear, Activation, bool>(), nb::kw_only(), "input"_a, "down"_a, "activation"_a, "gated"_a);
 
   nb::class_<Layer>(m, "Layer")
-      .def(nb::init<std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
-                    std::vector<float>, std::shared_ptr<const Matrix>, std::vector<float>, std::vector<float>,
-                    std::shared_ptr<const Matrix>, std::shared_ptr<const Matrix>>(),
-           nb::kw_only(), "attention_norm"_a, "qkv"_a, "qkv_bias"_a, "query_norm"_a, "key_norm"_a, "output"_a,
-           "output_bias"_a, "feed_forward_norm"_a, "gate_up"_a, "down"_a);
+      .def(nb::init<Norm, std::shared_ptr<const HeadProjection>, Attention, Norm, std::shared_ptr<const FeedForward>>(),
+           nb::kw_only(), "attention_norm"_a, "heads"_a, "attention"_a, "feed_forward_norm"_a, "feed_forward"_a);
+
+  nb::class_<RopeTable>(m, "RopeTable")
+      .def(nb::init<std::vector<float>, std::vector<float>>(), "cosines"_a, "sines"_a);
 
   nb::class_<Model>(m, "Model")
       .def(
           "__init__",
-          [](Model* self, const AttentionShape& shape, float epsilon, std::shared_ptr<const Matrix> embedding,
-             float embedding_scale, std::vector<Layer> layers, std::vector<float> norm, std::shared_ptr<const Matrix> head,
-             std::vector<float> cosines, std::vector<float> sines, const std::string& isa, int threads) {
-            Weights weights{std::move(embedding), embedding_scale,    std::move(layers), std::move(norm),
-                            std::move(head),      std::move(cosines), std::move(sines)};
-            new (self) Model(shape, epsilon, std::move(weights), kernels_for(isa), threads);
+          [](Model* self, const AttentionShape& shape, std::shared_ptr<const Matrix> embedding, float embedding_scale,
+             std::vector<Layer> layers, Norm norm, Linear head, RopeTable rope, const std::string& isa, int threads) {
+            Weights weights{std::move(embedding), embedding_scale, std::move(layers),
+                            std::move(norm),      std::move(head), std::move(rope)};
+            new (self) Model(shape, std::move(weights), kernels_for(isa), threads);
           },
-          nb::kw_only(), "shape"_a, "epsilon"_a, "embedding"_a, "embedding_scale"_a, "layers"_a, "norm"_a, "head"_a,
-          "cosines"_a, "sines"_a, "isa"_a, "threads"_a)
+          nb::kw_only(), "shape"_a, "embedding"_a, "embedding_scale"_a, "layers"_a, "norm"_a, "head"_a, "rope"_a,
+          "isa"_a, "threads"_a)
       .def_prop_ro("isa", &Model::isa)
       .def_prop_ro("threads", &Model::threads)
       .def_prop_ro("capacity", &Model::capacity)

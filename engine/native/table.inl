@@ -1,13 +1,14 @@
-// Ends a file that compiles kernels.inl and attention.inl for one instruction set: FLASH_TABLE is its table,
-// FLASH_MATMUL and FLASH_BURST its
-// matmul and product_burst.
+// Ends a file that compiles kernels.inl, attention.inl and feed_forward.inl for one instruction set: FLASH_TABLE is its
+// table, FLASH_MATMUL and FLASH_BURST its matmul and product_burst.
 namespace flash {
 
 const Kernels FLASH_TABLE = {
     FLASH_ISA_NAME,
     ::rms_norm,
+    ::layer_norm,
     ::quantize,
-    ::swiglu,
+    {::plain<::silu>, ::plain<::gelu>, ::plain<::gelu_tanh>},
+    {::gated<::silu>, ::gated<::gelu>, ::gated<::gelu_tanh>},
     ::FLASH_MATMUL<::Fresh>,
     ::FLASH_MATMUL<::Onto>,
     ::norm_head,

@@ -1,6 +1,7 @@
 // The intermediate results of a forward pass.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "aligned.h"
@@ -12,42 +13,42 @@ constexpr int kSliceTokens = 128;  // computed together: enough to reuse weights
 
 class ActivationBuffer {
  public:
-  // Room for kSliceTokens; matrix tiles read, but do not use, up to 15 rows behind the last token.
-  explicit ActivationBuffer(int k)
-      : k_(k),
-        quants_(static_cast<std::size_t>(kSliceTokens + kLanes) * k),
-        scales_(quants_.size() / kSmallestGroup),
-        sums_(quants_.size() / kSmallestGroup) {}
+  // Room for `rows` of k values; matrix tiles read, but do not use, up to 15 rows behind the last.
+  void reserve(int rows, int k) {
+    const std::size_t size = static_cast<std::size_t>(rows + kLanes) * k;
+    if (size <= quants_.size()) return;
+    quants_.resize(size);
+    scales_.resize(size / kSmallestGroup);
+    sums_.resize(size / kSmallestGroup);
+  }
 
-  // In the groups of the matrix that reads them.
-  Activations view(int group) { return {quants_.data(), scales_.data(), sums_.data(), k_, group}; }
+  // Rows of k values in the groups of the matrix that reads them.
+  Activations view(int k, int group) { return {quants_.data(), scales_.data(), sums_.data(), k, group}; }
 
  private:
   static constexpr int kSmallestGroup = 32;
 
-  int k_;
   Aligned<std::int8_t> quants_;
   Aligned<float> scales_;
   Aligned<float> sums_;
 };
 
+// What a kind of layer needs besides, it reserves (HeadProjection, FeedForward).
 struct Workspace {
-  Workspace(const AttentionShape& shape, int hidden, int feed_forward)
-      : attention_width(shape.heads * shape.head_dim),
-        residual(static_cast<std::size_t>(kSliceTokens) * hidden),
-        attended(static_cast<std::size_t>(kSliceTokens) * attention_width),
-        normalized(hidden),
-        attention_out(attention_width),
-        gated(feed_forward),
-        query_quants(static_cast<std::size_t>(kSliceTokens) * attention_width),
+  Workspace(const AttentionShape& shape, int hidden)
+      : residual(static_cast<std::size_t>(kSliceTokens) * hidden),
+        attended(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.value_dim),
+        query_quants(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.key_dim),
         query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
-        query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {}
+        query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {
+    normalized.reserve(kSliceTokens, hidden);
+    attention_out.reserve(kSliceTokens, shape.heads * shape.value_dim);
+  }
 
   Queries queries() { return {query_quants.data(), query_scales.data(), query_sums.data()}; }
 
-  int attention_width;
   Aligned<float> residual;  // [tokens][hidden]
-  Aligned<float> attended;  // [tokens][attention_width]
+  Aligned<float> attended;  // [tokens][heads][value_dim]
   ActivationBuffer normalized;
   ActivationBuffer attention_out;
   ActivationBuffer gated;

@@ -27,16 +27,6 @@ LINEAR = 2.0
 """How far a change may be from its prediction of first order; choices of experts are not smooth."""
 
 REFUSED = {
-    "llama, biases, head size": "bias in feed-forward layers",
-    "mistral, window, head size": "sliding window of 5 positions",
-    "qwen2, windows": "sliding window of 5 positions",
-    "qwen2, layer types": "sliding window of 4 positions",
-    "qwen3, biases, windows": "sliding window of 5 positions",
-    "granite, multipliers": "bias in feed-forward layers",
-    "gemma": "activation gelu_tanh",
-    "gemma, untied, biases": "activation gelu_tanh",
-    "starcoder2": "layer norm",
-    "starcoder2, no biases, gelu, window": "layer norm",
     "qwen3_moe": "mixture of experts",
     "qwen3_moe, some layers, normalized": "mixture of experts",
     "qwen3_moe, dense layers by number": "mixture of experts",

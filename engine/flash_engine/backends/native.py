@@ -9,10 +9,10 @@ from typing import Self
 
 import numpy as np
 import psutil
-from numpy.typing import NDArray
 
 from flash_engine import _native
 from flash_engine.backend import KVCache, Logits
+from flash_engine.backends import native_layers
 from flash_engine.backends.build import require_current_build
 from flash_engine.backends.packing import Packer
 from flash_engine.cancel import Cancel
@@ -57,23 +57,22 @@ class NativeBackend:
             raise DeviceError(
                 f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
             )
-        _refuse_unknown(checkpoint, capacity)
+        _refuse_unknown(checkpoint)
         try:
             packer = Packer(checkpoint)
             # The largest matrices first, while there is room for both forms of them.
             embedding = packer.stack("model.embed_tokens")
             head = embedding if config.tie_embeddings else packer.stack("lm_head")
-            cosines, sines = rope_table(config, capacity)
             model = _native.Model(
-                shape=_native.AttentionShape(config.num_heads, config.num_kv_heads, config.head_dim),
-                epsilon=config.norm_eps,
+                shape=_native.AttentionShape(
+                    config.num_heads, config.num_kv_heads, config.key_dim, config.value_dim
+                ),
                 embedding=embedding,
                 embedding_scale=config.embedding_multiplier,
-                layers=[_layer(checkpoint, packer, f"model.layers.{i}") for i in range(config.num_layers)],
-                norm=checkpoint.vector("model.norm.weight").tolist(),
-                head=head,
-                cosines=cosines.ravel().tolist(),
-                sines=sines.ravel().tolist(),
+                layers=[native_layers.layer(checkpoint, packer, i) for i in range(config.num_layers)],
+                norm=native_layers.norm(checkpoint, "model.norm"),
+                head=_native.Linear(head, []),
+                rope=rope_table(config, capacity),
                 isa=isa,
                 threads=default_threads() if threads is None else threads,
             )
@@ -146,47 +145,10 @@ def _flag(cancel: threading.Event | None) -> _native.Flag | None:
     return cancel.flag if isinstance(cancel, Cancel) else None
 
 
-def _layer(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.Layer:
-    attention, mlp = f"{prefix}.self_attn", f"{prefix}.mlp"
-    qkv = [f"{attention}.{part}_proj" for part in "qkv"]
-    config = checkpoint.config
-    widths = [
-        heads * config.head_dim for heads in (config.num_heads, config.num_kv_heads, config.num_kv_heads)
-    ]
-
-    def vector(name: str, size: int = 0) -> list[float]:
-        """Zeros, `size` of them, where the model has none."""
-        values: list[float] = checkpoint.vector(name).tolist() if checkpoint.has(name) else [0.0] * size
-        return values
-
-    return _native.Layer(
-        attention_norm=vector(f"{prefix}.input_layernorm.weight"),
-        qkv=packer.stack(*qkv),
-        qkv_bias=[
-            value for name, width in zip(qkv, widths, strict=True) for value in vector(f"{name}.bias", width)
-        ],
-        query_norm=vector(f"{attention}.q_norm.weight"),
-        key_norm=vector(f"{attention}.k_norm.weight"),
-        output=packer.stack(f"{attention}.o_proj"),
-        output_bias=vector(f"{attention}.o_proj.bias", config.hidden_size),
-        feed_forward_norm=vector(f"{prefix}.post_attention_layernorm.weight"),
-        gate_up=packer.interleave(f"{mlp}.gate_proj", f"{mlp}.up_proj"),
-        down=packer.stack(f"{mlp}.down_proj"),
-    )
-
-
-def _refuse_unknown(checkpoint: Checkpoint, capacity: int) -> None:
+def _refuse_unknown(checkpoint: Checkpoint) -> None:
     """Raise DeviceError for what the kernels do not compute."""
     config = checkpoint.config
-    window = min((size for size in config.sliding_windows if size is not None), default=capacity)
-    unknown = {
-        "mixture of experts": config.moe is not None,
-        "latent attention": config.mla is not None,
-        "layer norm": config.norm != "rms",
-        f"activation {config.activation}": config.activation != "silu" or not config.gated_mlp,
-        "bias in feed-forward layers": config.mlp_bias,
-        f"sliding window of {window} positions": window < capacity,
-    }
+    unknown = {"mixture of experts": config.moe is not None, "latent attention": config.mla is not None}
     for feature, present in unknown.items():
         if present:
             raise DeviceError(
@@ -201,14 +163,13 @@ def default_threads() -> int:
     return max(1, min(psutil.cpu_count(logical=False) or 1, available, _MOST_THREADS))
 
 
-def rope_table(config: ModelConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, head_dim / 2].
+def rope_table(config: ModelConfig, positions: int) -> _native.RopeTable:
+    """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, key_dim / 2].
 
     Both contain what queries and keys are multiplied by: the rope's magnitude, and the root of what the scores have
-    beyond the kernels' one over the root of head_dim.
+    beyond the kernels' one over the root of key_dim.
     """
     angles = np.outer(np.arange(positions), config.rope.frequencies(config.head_dim))
-    factor = config.rope.magnitude
-    if config.attention_multiplier is not None:
-        factor *= (config.attention_multiplier * config.head_dim**0.5) ** 0.5
-    return (factor * np.cos(angles)).astype(np.float32), (factor * np.sin(angles)).astype(np.float32)
+    factor = config.rope.magnitude * (config.attention_scale * config.key_dim**0.5) ** 0.5
+    cosines, sines = (factor * turn(angles) for turn in (np.cos, np.sin))
+    return _native.RopeTable(cosines.ravel().tolist(), sines.ravel().tolist())

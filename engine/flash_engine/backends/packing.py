@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash_engine import _native
-from flash_engine.checkpoint import Checkpoint, DenseMatrix, Matrix, QuantizedMatrix
+from flash_engine.checkpoint import Checkpoint, DenseMatrix, Matrix, QuantizedMatrix, matrix_shapes
 from flash_engine.errors import ModelError
 from flash_engine.matrices import row_slices
 
@@ -26,15 +26,29 @@ class Packer:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
+        self._rows = {name: rows for name, (rows, _) in matrix_shapes(checkpoint.config).items()}
         self._arena = _native.Arena()
 
     def stack(self, *names: str) -> _native.Matrix:
         """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
         return self._pack(names, step=1)
 
-    def interleave(self, *names: str) -> _native.Matrix:
-        """16 rows of each matrix in turn."""
-        return self._pack(names, step=len(names))
+    def linear(self, *names: str) -> _native.Linear:
+        """`stack` with the matrices' biases, zero where they have none."""
+        return _native.Linear(self.stack(*names), np.concatenate(self._biases(names)).tolist())
+
+    def linear_in_turn(self, *names: str) -> _native.Linear:
+        """16 rows of each matrix in turn, and so their biases."""
+        blocks = np.stack([bias.reshape(-1, _BLOCK) for bias in self._biases(names)], axis=1)
+        return _native.Linear(self._pack(names, step=len(names)), blocks.ravel().tolist())
+
+    def _biases(self, names: tuple[str, ...]) -> list[NDArray[np.float32]]:
+        return [
+            self._checkpoint.vector(f"{name}.bias")
+            if self._checkpoint.has(f"{name}.bias")
+            else np.zeros(self._rows[name], np.float32)
+            for name in names
+        ]
 
     def _pack(self, names: tuple[str, ...], step: int) -> _native.Matrix:
         parts = {name: self._checkpoint.matrix(name) for name in names}

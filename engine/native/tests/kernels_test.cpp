@@ -121,9 +121,16 @@ void record_rows(const Kernels& kernels, Record& record) {
   std::vector<float> head(96);
   kernels.norm_head(x.data(), weight.data(), 1e-5f, 96, head.data());
   record.add("norm_head", head);
-  kernels.swiglu(x.data(), 64, 128, out.view);
-  record.add("swiglu", out.quants);
-  record.add("swiglu scales", out.scales);
+  kernels.layer_norm(x.data(), weight.data(), x.data() + 192, 1e-5f, out.view);
+  record.add("layer_norm", out.quants);
+  record.add("layer_norm scales", out.scales);
+  for (int activation = 0; activation < 3; ++activation)
+    for (const bool gated : {false, true}) {
+      (gated ? kernels.gated : kernels.plain)[activation](x.data(), 64, 128, out.view);
+      const std::string name = (gated ? "gated activation " : "activation ") + std::to_string(activation);
+      record.add(name, out.quants);
+      record.add(name + " scales", out.scales);
+    }
   for (const int size : {1, 15, 16, 17, 383}) {
     int best = 0;
     float total = 0;
@@ -133,9 +140,9 @@ void record_rows(const Kernels& kernels, Record& record) {
 }
 
 void record_attention(const Kernels& kernels, const AttentionShape& shape, Record& record) {
-  const int dim = shape.head_dim;
+  const int dim = shape.key_dim;
   std::vector<std::uint8_t> keys(static_cast<std::size_t>(kAttentionBlock) * dim);
-  std::vector<std::int8_t> values(keys.size());
+  std::vector<std::int8_t> values(static_cast<std::size_t>(kAttentionBlock) * shape.value_dim);
   std::vector<float> key_scales(kAttentionBlock);
   std::vector<float> value_scales(kAttentionBlock);
   const KvBlock block{keys.data(), values.data(), key_scales.data(), value_scales.data()};
@@ -143,7 +150,7 @@ void record_attention(const Kernels& kernels, const AttentionShape& shape, Recor
   const std::vector<float> sine = floats(dim / 2, 0.7f);
   for (int slot = 0; slot < kAttentionBlock; ++slot) {
     kernels.store_key(floats(dim, 2.0f).data(), cosine.data(), sine.data(), dim, block, slot);
-    kernels.store_value(floats(dim, 2.0f).data(), dim, block, slot);
+    kernels.store_value(floats(shape.value_dim, 2.0f).data(), shape.value_dim, block, slot);
   }
   record.add("store_key", keys);
   record.add("store_value", values);
@@ -156,17 +163,18 @@ void record_attention(const Kernels& kernels, const AttentionShape& shape, Recor
     kernels.store_query(floats(dim, 2.0f).data(), cosine.data(), sine.data(), dim, quants.data() + i * dim, &scales[i],
                         &sums[i]);
   record.add("store_query", quants);
-  for (const int start : {0, 13, 200, 253, 300}) {
-    std::vector<float> partials(static_cast<std::size_t>(tokens) * shape.heads * 2 * shape.partial_size());
-    for (int head = 0; head < shape.kv_heads; ++head)
-      for (int i = 0; i < 2; ++i)
-        kernels.attend(shape, block, i, head, 0, tokens, start, {quants.data(), scales.data(), sums.data()},
-                       {partials.data(), 2});
-    record.add("attend from " + std::to_string(start), partials);
-    std::vector<float> out(dim);
-    kernels.combine(shape, partials.data(), start < kAttentionBlock ? 1 : 2, out.data());
-    record.add("combine", out);
-  }
+  for (const int window : {400, 20, 1})
+    for (const int start : {0, 13, 200, 253, 300}) {
+      std::vector<float> partials(static_cast<std::size_t>(tokens) * shape.heads * 2 * shape.partial_size());
+      for (int head = 0; head < shape.kv_heads; ++head)
+        for (int i = 0; i < 2; ++i)
+          kernels.attend(shape, block, i, head, 0, tokens, start, window,
+                         {quants.data(), scales.data(), sums.data()}, {partials.data(), 2});
+      record.add("attend from " + std::to_string(start) + " over " + std::to_string(window), partials);
+      std::vector<float> out(shape.value_dim);
+      kernels.combine(shape, partials.data(), start < kAttentionBlock ? 1 : 2, out.data());
+      record.add("combine", out);
+    }
 }
 
 Record record(const Kernels& kernels) {
@@ -175,9 +183,10 @@ Record record(const Kernels& kernels) {
   for (const int bits : {4, 8, 16})
     for (const int group : {32, 64}) record_products(kernels, bits, group, result);
   record_rows(kernels, result);
-  record_attention(kernels, {9, 3, 64}, result);
-  record_attention(kernels, {7, 1, 128}, result);
-  record_attention(kernels, {4, 2, 32}, result);
+  record_attention(kernels, {9, 3, 64, 64}, result);
+  record_attention(kernels, {7, 1, 128, 128}, result);
+  record_attention(kernels, {4, 2, 32, 32}, result);
+  record_attention(kernels, {2, 1, 192, 128}, result);
   return result;
 }
 

@@ -1,0 +1,71 @@
+// What the layers share while some consecutive tokens go through them.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "cache.h"
+#include "kernels.h"
+#include "laps.h"
+#include "linear.h"
+#include "norm.h"
+#include "pool.h"
+#include "workspace.h"
+
+namespace flash {
+
+// Cosines and sines of the rotary embedding, [positions][key_dim / 2].
+struct RopeTable {
+  std::vector<float> cosines;
+  std::vector<float> sines;
+};
+
+// Some consecutive tokens, computed together.
+struct Slice {
+  const std::int32_t* tokens;
+  int count;
+  int start;   // position of the first
+  int wanted;  // logits of the last so many
+  int ids;     // for the first so many ids
+  KvCache& cache;
+  Laps* laps;
+
+  int blocks() const { return (start + count + kAttentionBlock - 1) / kAttentionBlock; }
+};
+
+// Tokens first .. last-1 of a slice.
+struct Rows {
+  int first;
+  int last;
+  int count() const { return last - first; }
+};
+
+// One thread's way through a slice. Every thread of the crew goes through the same stages in the same order.
+struct Pass {
+  Crew& crew;
+  const Slice& slice;
+  const Kernels& kernels;
+  const AttentionShape& shape;
+  const RopeTable& rope;
+  Workspace& work;
+
+  void lap(Operation operation) const {
+    if (slice.laps) slice.laps->lap(operation);
+  }
+
+  // Units of work for one turn of a thread: several turns each, so that none waits long for another at the end.
+  int grain(int units) const { return std::max(1, units / (kTurns * crew.threads())); }
+
+  // The residual stream, normalized, as activations in groups of `group` (work.normalized).
+  void normalize(Rows rows, const Norm& norm, int group);
+  // out = bias + matrix * in of the first `blocks` of rows, [tokens][blocks of the matrix * 16].
+  void project(Rows rows, const Linear& linear, int blocks, ActivationBuffer& in, float* out);
+  // The residual stream += bias + matrix * in.
+  void add_project(Rows rows, const Linear& linear, ActivationBuffer& in);
+
+ private:
+  static constexpr int kTurns = 5;
+};
+
+}  // namespace flash
