@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -73,17 +73,28 @@ def draft_by_forwards(
 ) -> list[tuple[int, float]]:
     """The reference."""
     length = cache.length
+
+    def choose(tokens: Sequence[int]) -> tuple[int, float]:
+        logits = backend.forward(tokens, cache, logits=1, cancel=cancel)
+        return sampling.greedy(logits[0, : len(rule.ends)])
+
+    try:
+        return draft_by_tokens(choose, tokens, rule)
+    except FlashError:
+        cache.trim(length)
+        raise
+
+
+def draft_by_tokens(
+    choose: Callable[[Sequence[int]], tuple[int, float]], tokens: Sequence[int], rule: DraftRule
+) -> list[tuple[int, float]]:
+    """A draft by a function that appends tokens to a cache and gives the next one and its log-probability."""
     drafted: list[tuple[int, float]] = []
     chance = 1.0
     for bar in rule.bars:
         if chance <= bar:
             break
-        try:
-            logits = backend.forward(tokens, cache, logits=1, cancel=cancel)[0, : len(rule.ends)]
-        except FlashError:
-            cache.trim(length)
-            raise
-        token, logprob = sampling.greedy(logits)
+        token, logprob = choose(tokens)
         if rule.ends[token]:
             break
         drafted.append((token, logprob))

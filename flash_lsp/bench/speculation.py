@@ -81,7 +81,7 @@ def run(engine: Engine, sources: Path, *, draft: str, count: int, progress: Repo
     """
     if engine.speculation is None:
         raise FlashError("the engine decodes plainly: load it with speculation to measure that")
-    bench = _Bench(engine, sources, count)
+    bench = Bench(engine, sources, count)
     jobs = {"infill": bench.infill, "edit": bench.edit, "fresh": bench.fresh, "random": bench.random}
     outcomes: dict[str, dict[str, Any]] = {}
     for number, (name, make) in enumerate(jobs.items()):
@@ -100,7 +100,9 @@ def run(engine: Engine, sources: Path, *, draft: str, count: int, progress: Repo
     }
 
 
-class _Bench:
+class Bench:
+    """The workloads of an engine."""
+
     def __init__(self, engine: Engine, sources: Path, count: int) -> None:
         self._engine = engine
         self._completer = Completer(engine)

@@ -15,6 +15,7 @@ from flash_engine import Checkpoint, sampling
 from flash_engine.backends import fused
 from flash_engine.backends.fused import FusedBackend
 from flash_engine.backends.reference import ReferenceBackend
+from flash_engine.drafting import DraftRule, draft_by_forwards
 from flash_engine.errors import CapacityError, DeviceError
 from flash_metal.launches import Tiling
 from flash_metal.registry import Registry
@@ -78,6 +79,32 @@ def test_greedy_is_a_forward_a_token(backend: FusedBackend, tokens: list[int], v
     assert cache.length == plain_cache.length == len(tokens) + 1 + 2 * 4
     rows = [np.array(each.rows)[..., : cache.length, :] for each in (cache, plain_cache)]
     np.testing.assert_array_equal(*rows)
+
+
+@needs_host
+def test_choices_after_each_token(backend: FusedBackend) -> None:
+    """In a pass of several, as when a draft is verified, and then in passes of the token chosen last."""
+    found = backend.choose(TOKENS[:3], backend.new_cache(), vocabulary=SHAPE.vocab, passes=2)
+    tokens = [*TOKENS[:3], found[2][0]]
+    rows = backend.forward(tokens, backend.new_cache(), logits=4)
+    assert [token for token, _ in found] == rows.argmax(-1).tolist()
+
+
+@needs_host
+def test_drafts_are_those_of_forwards(backend: FusedBackend) -> None:
+    ends = np.zeros(200, np.bool_)
+    bars, chances = [0.0, 0.3, 0.3, 0.0], [0.3, *[0.9] * 9]
+    cache, plain_cache = backend.new_cache(), backend.new_cache()
+    found: list[tuple[int, float]] = []
+    for _ in range(3):
+        ends[[token for token, _ in found[-1:]]] = True
+        rule = DraftRule(bars, chances, ends)
+        for each in (cache, plain_cache):
+            each.trim(0)
+        found = backend.draft(TOKENS, cache, rule)
+        wanted = draft_by_forwards(backend, TOKENS, plain_cache, rule)
+        assert [token for token, _ in found] == [token for token, _ in wanted]
+        assert 0 <= cache.length - len(TOKENS) <= len(found)
 
 
 @needs_host

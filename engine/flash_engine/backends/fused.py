@@ -19,6 +19,7 @@ from flash_engine.backend import KVCache, Logits
 from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
+from flash_engine.drafting import DraftRule, draft_by_tokens
 from flash_engine.errors import CapacityError, DeviceError
 from flash_metal import tilings, tuning, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
@@ -171,12 +172,11 @@ class FusedBackend:
             return np.zeros((0, self.config.vocab_size), np.float32)
         return np.concatenate([np.array(part) for part in made if part.size])
 
-    @while_wired
     def greedy(
         self, tokens: Sequence[int], cache: KVCache, count: int, *, vocabulary: int
     ) -> list[tuple[int, float]]:
-        """Append `tokens` to `cache`, then decode `count` tokens, the GPU going on with what it chose: each is the most
-        likely of the ids below `vocabulary`, the lowest of equals. Their ids and log-probabilities among those.
+        """Append `tokens` to `cache`, then decode `count` tokens, each the most likely of the ids below `vocabulary`,
+        the lowest of equals. Their ids and log-probabilities among those.
 
         All of them but the last are appended, too. Raises CapacityError, before anything is changed, if the cache
         cannot hold them.
@@ -186,35 +186,51 @@ class FusedBackend:
         first = len(tokens) - 1 - (len(tokens) - 1) % MAX_TOKENS
         if first:
             self.forward(tokens[:first], cache, logits=0)
-        tokens, found = tokens[first:], list[tuple[int, float]]()
+        found = self.choose(tokens[first:], cache, vocabulary=vocabulary, passes=min(count, MAX_TOKENS))
+        found = found[len(tokens) - first - 1 :]
         while len(found) < count:
             passes = min(count - len(found), MAX_TOKENS)
-            found += self._decode(tokens, cache, passes, vocabulary)
-            tokens = [found[-1][0]]
+            found += self.choose([found[-1][0]], cache, vocabulary=vocabulary, passes=passes)
         return found
 
-    def _decode(
-        self, tokens: Sequence[int], cache: FusedCache, passes: int, vocabulary: int
+    @while_wired
+    def choose(
+        self, tokens: Sequence[int], cache: KVCache, *, vocabulary: int, passes: int = 1
     ) -> list[tuple[int, float]]:
-        """`greedy` of up to 8 tokens and passes."""
+        """Append `tokens`, 1 to 8, in one pass, and up to 7 times, in `passes` - 1 more, the token chosen last.
+
+        What is chosen after each of them on the GPU, as by `greedy`. Raises CapacityError as that does.
+        """
+        assert isinstance(cache, FusedCache)
+        self._check(len(tokens) + passes - 1, cache)
         if self._recording is not None:
             replay = self._replay(self._recording, cache)
             chosen = replay.choose(tokens, cache.length, vocabulary, passes=passes)
-            cache.hold(cache.length + len(tokens) + passes - 1)
-            return chosen[len(tokens) - 1 :]
+            cache.hold(cache.length + len(chosen))
+            return chosen
         if vocabulary not in self._choices:
-            self._choices[vocabulary] = self._kept(partial(self._choose, vocabulary=vocabulary))
+            self._choices[vocabulary] = self._kept(partial(self._most_likely, vocabulary=vocabulary))
         ids, found = mx.array(list(tokens), dtype=mx.int32), []
         for _ in range(passes):
-            token, logprob, rows = self._choices[vocabulary](ids, cache.rows, cache.position)
-            self._place(cache, rows, ids.size, token, logprob)
-            found.append((token, logprob))
-            ids = token
+            likely, logprobs, rows = self._choices[vocabulary](ids, cache.rows, cache.position)
+            self._place(cache, rows, ids.size, likely, logprobs)
+            found.append((likely, logprobs))
+            ids = likely[-1:]
         mx.eval(found, cache.position)
-        ids, logprobs = (
-            np.concatenate([np.array(x) for x in each]).tolist() for each in zip(*found, strict=True)
-        )
-        return list(zip(ids, logprobs, strict=True))
+        both = (np.concatenate([np.array(x) for x in each]).tolist() for each in zip(*found, strict=True))
+        return list(zip(*both, strict=True))
+
+    def draft(
+        self, tokens: Sequence[int], cache: KVCache, rule: DraftRule, *, cancel: threading.Event | None = None
+    ) -> list[tuple[int, float]]:
+        """See DraftingBackend."""
+        assert isinstance(cache, FusedCache)
+        self._check(len(tokens) + max(len(rule.bars) - 1, 0), cache)
+
+        def choose(tokens: Sequence[int]) -> tuple[int, float]:
+            return self.greedy(tokens, cache, 1, vocabulary=len(rule.ends))[0]
+
+        return draft_by_tokens(choose, tokens, rule)
 
     def _replay(self, recording: Recording, cache: FusedCache) -> Replay:
         mx.eval(cache.rows, cache.position)
@@ -234,11 +250,12 @@ class FusedBackend:
         self._place(cache, rows, len(tokens), logits)
         return logits
 
-    def _choose(
+    def _most_likely(
         self, ids: mx.array, cache: mx.array, position: mx.array, *, vocabulary: int
     ) -> tuple[mx.array, mx.array, mx.array]:
-        """A pass: the most likely token after it, int32 [1], its log-probability, float32 [1], and the new rows."""
-        logits, rows = self._decoder(ids, cache, position, logits=1)
+        """A pass: the most likely token after each of ids, int32 [M], its log-probability, float32 [M], and the new
+        rows."""
+        logits, rows = self._decoder(ids, cache, position, logits=ids.size)
         logits = logits[:, :vocabulary]
         token = mx.argmax(logits, axis=-1).astype(mx.int32)
         return token, mx.max(logits, axis=-1) - mx.logsumexp(logits, axis=-1), rows
