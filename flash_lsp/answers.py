@@ -75,6 +75,8 @@ class Answer:
     """Other texts for the same place, likely ones first; None: nobody has looked for them."""
     unsure: str = ""
     """A text that was silenced for want of confidence alone: it counts once typing has begun with it."""
+    verified: bool | None = True
+    """Whether the model says so: None while only the draft model has, False where the model then said otherwise."""
 
     CONFIRMING: ClassVar[int] = 2
     """Characters of an unsure text that have to be typed as it has them. One may be chance."""
@@ -107,6 +109,10 @@ class Answer:
     def first_line_complete(self, rest: str) -> bool:
         """Whether the first line of `rest`, a remainder of the text, is known to its end."""
         return bool(rest) and (self.complete or "\n" in rest.lstrip())
+
+    def is_settled(self, rest: str) -> bool:
+        """Whether no decode would tell more of the first line of `rest`, a remainder of the text."""
+        return self.verified is not None and self.first_line_complete(rest)
 
 
 def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:

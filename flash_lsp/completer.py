@@ -14,6 +14,7 @@ from flash_engine import Cancelled, Session, Token, Tokenizer, sampling
 from flash_engine.constraint import remaining
 from flash_lsp.filters.block import block_end
 from flash_lsp.filters.repetition import repeats
+from flash_lsp.flight import Guess
 from flash_lsp.inference import InferenceEngine, InferenceSession, TokenStream
 from flash_lsp.prompt import templates
 from flash_lsp.prompt.builder import Prompt, build, context_tokens
@@ -114,6 +115,8 @@ class Completer:
         min_logprob: float = -math.inf,
         cancel: Event | None = None,
         progress: Callable[[str], None] | None = None,
+        seconds: float | None = None,
+        guessed: Callable[[Guess], None] | None = None,
     ) -> Suggestion:
         """Complete between `prefix` and `suffix`, the whole texts of the file before and after the cursor.
 
@@ -122,6 +125,8 @@ class Completer:
         enter the prompt exactly as they are. max_lines: 1 stops at the line's end, more at the block's.
         deadline: a time.monotonic() value. min_logprob: a text that after a few tokens is less likely than
         this, as a mean, is not worth its completion. progress: called with the text so far when it has grown.
+        seconds, guessed: if the model would not answer within `seconds`, its draft model does so first, and `guessed`
+        is called with that text as it grows; the result is the model's own as ever.
         Raises CapacityError if the prompt's fixed parts do not fit the context.
         """
         return self.continue_prompt(
@@ -134,6 +139,8 @@ class Completer:
             min_logprob=min_logprob,
             cancel=cancel,
             progress=progress,
+            seconds=seconds,
+            guessed=guessed,
         )
 
     def continue_prompt(
@@ -148,9 +155,18 @@ class Completer:
         min_logprob: float = -math.inf,
         cancel: Event | None = None,
         progress: Callable[[str], None] | None = None,
+        seconds: float | None = None,
+        guessed: Callable[[Guess], None] | None = None,
     ) -> Suggestion:
         """`complete` from a prompt made already for the end of `prefix`."""
         run = _Run(session, prompt, prefix, max_lines, max_tokens, min_logprob, progress)
+        if (
+            seconds is not None
+            and guessed is not None
+            and isinstance(session, Session)
+            and session.draft_answers_first(prompt.tokens, seconds)
+        ):
+            self._guess(session, prompt, prefix, max_lines, max_tokens, min_logprob, guessed, cancel)
         try:
             session.sync(prompt.tokens, cancel=cancel)
         except Cancelled:
@@ -165,6 +181,32 @@ class Completer:
                 until=_end(max_lines),
             )
         )
+
+    def _guess(
+        self,
+        session: Session,
+        prompt: Prompt,
+        prefix: str,
+        max_lines: int,
+        max_tokens: int,
+        min_logprob: float,
+        guessed: Callable[[Guess], None],
+        cancel: Event | None,
+    ) -> None:
+        """Have the draft model answer, and tell it."""
+        answer = _Run(
+            session, prompt, prefix, max_lines, max_tokens, min_logprob, lambda text: guessed(Guess(text))
+        ).take(
+            session.guess(
+                prompt.tokens,
+                max_tokens=max_tokens + len(prompt.held),
+                stop=self.template.stop,
+                prefix=prompt.held,
+                cancel=cancel,
+            )
+        )
+        text = "" if answer.finish in ("unsure", "repetition") else answer.text
+        guessed(Guess(text, answer.logprob, complete=answer.finish in ("line", "block", "stop")))
 
     def alternatives(
         self,

@@ -17,7 +17,7 @@ from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.context.lineage import Lineage, new_lineage
 from flash_lsp.context.plan import Planner
 from flash_lsp.context.recent import Surroundings
-from flash_lsp.flight import Job
+from flash_lsp.flight import Guess, Job
 from flash_lsp.inference import InferenceEngine
 from flash_lsp.recall import Recall
 from flash_lsp.settings import QUANTIZE, Settings
@@ -91,7 +91,11 @@ class ModelDecoder:
         return {**controller.figures(), "text_tokens": len(self._engine.corpus.index)}
 
     def start(
-        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+        self,
+        job: Job,
+        progress: Callable[[str], None],
+        done: Callable[[Suggestion], None],
+        guessed: Callable[[Guess], None],
     ) -> Callable[[], None]:
         """Queue a decode; see flight.Decoder. A cancelled one reports nothing more."""
         cancel = Cancel()
@@ -101,7 +105,12 @@ class ModelDecoder:
             self._report(self._follow, job)
             if cancel.is_set():
                 return
-            suggestion = self._decode(job, cancel, lambda text: self._report(progress, text))
+            suggestion = self._decode(
+                job,
+                cancel,
+                lambda text: self._report(progress, text),
+                lambda guess: self._report(guessed, guess),
+            )
             if not cancel.is_set():
                 self._report(done, suggestion)
 
@@ -138,7 +147,13 @@ class ModelDecoder:
                 self._engine.submit(self._keep_all).result(_KEEPING_SECONDS)
         self._engine.close()
 
-    def _decode(self, job: Job, cancel: threading.Event, progress: Callable[[str], None]) -> Suggestion:
+    def _decode(
+        self,
+        job: Job,
+        cancel: threading.Event,
+        progress: Callable[[str], None],
+        guessed: Callable[[Guess], None],
+    ) -> Suggestion:
         lineage = self._lineages.get(job.uri)
         if lineage is None:
             lineage = self._lineages[job.uri] = self._begin(job)
@@ -169,6 +184,8 @@ class ModelDecoder:
                 min_logprob=job.min_logprob,
                 cancel=cancel,
                 progress=grown,
+                seconds=job.seconds,
+                guessed=guessed,
             )
             if job.candidates > 1:
                 others = self._completer.alternatives(
@@ -276,7 +293,11 @@ class NoModel:
     """Stands in for a decoder when the model could not be loaded: every request is answered with nothing."""
 
     def start(
-        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+        self,
+        job: Job,
+        progress: Callable[[str], None],
+        done: Callable[[Suggestion], None],
+        guessed: Callable[[Guess], None],
     ) -> Callable[[], None]:
         done(_NOTHING)
         return lambda: None

@@ -30,15 +30,36 @@ class Job:
     """A text less likely than this, as a mean, need not be decoded to its end."""
     candidates: int
     """Different texts wanted."""
+    seconds: float | None = None
+    """Within which an answer is wanted, the draft model's if need be; None: there is time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """The draft model's answer, which the model is going to verify."""
+
+    text: str
+    """As far as it has been decoded, unfiltered; empty if it is not worth showing."""
+    logprob: float = 0.0
+    """Mean natural log-probability by the draft model."""
+    complete: bool = False
 
 
 class Decoder(Protocol):
     """Runs the model away from the event loop and reports on it there."""
 
     def start(
-        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+        self,
+        job: Job,
+        progress: Callable[[str], None],
+        done: Callable[[Suggestion], None],
+        guessed: Callable[[Guess], None],
     ) -> Callable[[], None]:
-        """Begin a decode; returns what cancels it. `progress` gets the whole text so far, `done` the outcome."""
+        """Begin a decode; returns what cancels it.
+
+        `progress` gets the whole text so far, `done` the outcome. Before them, `guessed` may get what the draft model
+        has so far, where the model itself would not answer in time.
+        """
         ...
 
 
@@ -50,9 +71,21 @@ class Flight:
         self.candidates = candidates
         self.gate = gate
         """The mean log-probability that the text needs to be shown."""
-        self.text = ""
-        """As far as it has been decoded, unfiltered."""
+        self.verified = ""
+        """The text as far as it has been decoded, unfiltered."""
+        self.guess = Guess("")
+        """What the draft model had said before."""
         self.cancel: Callable[[], None] = lambda: None
+
+    @property
+    def text(self) -> str:
+        """The text so far, with what the draft model says follows it."""
+        return self.guess.text if self.is_guessed else self.verified
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether the draft model's text is the one to show: the model has not said anything else."""
+        return self.guess.text.startswith(self.verified) and self.guess.text != self.verified
 
     def agrees(self, place: Place) -> bool:
         """Whether typing led from the decode's place to `place` and nothing produced so far contradicts it."""
@@ -62,6 +95,11 @@ class Flight:
     def is_ahead_of(self, place: Place) -> bool:
         """Whether typing might lead from `place` to the decode's."""
         return self.place.typed_since(place) is not None
+
+    def has_verified(self, text: str, place: Place) -> bool:
+        """Whether the model itself has said `text`, which is shown at `place`."""
+        typed = place.typed_since(self.place) or ""
+        return not self.guess.text or self.verified.startswith(typed + text)
 
     def ready_at(self, place: Place) -> str:
         """The part of the unfinished text that can be shown at `place`: its complete lines, or else its whole words."""

@@ -44,6 +44,8 @@ class Reply:
     """More texts to choose from, where several were asked for."""
     suggestion: Suggestion | None = None
     """The decode that ended with this reply."""
+    verified: bool | None = True
+    """See Answer.verified."""
 
 
 class Pending:
@@ -63,6 +65,8 @@ class Pending:
         self.candidates = candidates
         self.source = "none"
         self.held = False
+        self.seconds: float | None = None
+        """Within which an answer is wanted; None: there is time."""
         self._version = version
         self._clock = clock
         self._arrived = clock.time()
@@ -81,6 +85,7 @@ class Pending:
         silence: str | None = None,
         complete_line: bool = False,
         suggestion: Suggestion | None = None,
+        verified: bool | None = True,
     ) -> None:
         """Send the answer. Call it once."""
         for timer in self._timers:
@@ -97,5 +102,6 @@ class Pending:
                 complete_line,
                 tuple(others),
                 suggestion,
+                verified,
             )
         )

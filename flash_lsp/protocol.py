@@ -72,6 +72,8 @@ class ReplyRecord(TypedDict):
     """The deadline passed with nothing ready."""
     complete_line: bool
     """The first line of the text is complete; false for an empty reply."""
+    verified: bool | None
+    """Whether the model itself says the text: null while only its draft model does, false where it said otherwise."""
     on_time: bool
     """Some text was replied, and no later than the deadline."""
     prompt_tokens: int | None
@@ -100,6 +102,7 @@ def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
         ms=round(reply.seconds * 1000, 3),
         held=reply.held,
         complete_line=reply.complete_line,
+        verified=reply.verified,
         on_time=bool(reply.text) and not reply.held,
         prompt_tokens=decode.reused + decode.computed - decode.tokens if decode else None,
         reused=decode.reused if decode else None,
@@ -128,6 +131,8 @@ class Totals:
     held: int = 0
     complete_line: int = 0
     on_time: int = 0
+    drafted: int = 0
+    """Replies with the draft model's text, which the model itself had not said."""
 
     def count(self, record: ReplyRecord) -> None:
         self.requests += 1
@@ -137,3 +142,4 @@ class Totals:
         self.held += record["held"]
         self.complete_line += record["complete_line"]
         self.on_time += record["on_time"]
+        self.drafted += not record["verified"]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flash_lsp import filters, power
 from flash_lsp.answers import Answer, Answers, Place, distinct
-from flash_lsp.flight import Decoder, Flight, Job
+from flash_lsp.flight import Decoder, Flight, Guess, Job
 from flash_lsp.gate import MANUAL_ONLY, unsuitable
 from flash_lsp.pending import Clock, Pending, Reply, Timer
 from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit
@@ -82,7 +82,7 @@ class DocumentSession:
         """Give the session its decoder, once the model is loaded."""
         self._decoder = decoder
         if self._pending:
-            self._fly(self._pending.place)
+            self._fly(self._pending.place, seconds=self._pending.seconds)
 
     def changed(self, edits: Sequence[Edit]) -> None:
         """The document has changed: what waited is out of date, and decoding starts where typing seems to be."""
@@ -96,7 +96,7 @@ class DocumentSession:
         if self._flight and not self._flight.agrees(place) and not self._flight.is_ahead_of(place):
             self._land()
         if len(edits) == 1 and edits[0].inserted and self._follows_typing:
-            self._decode_ahead(place)
+            self._decode_ahead(place, self.settings.deadline_ms / 1000)
 
     def request(
         self,
@@ -168,9 +168,11 @@ class DocumentSession:
             return
         kept = self._flight is not None and self._flight.agrees(pending.place)
         pending.source = "inflight" if kept else "model"
+        pending.seconds = deadline if pending.candidates == 1 else None
         pending.after(deadline, self._on_deadline)
         pending.after(max(self.settings.hold_ms / 1000, deadline), self._on_hold_over)
-        self._fly(pending.place)
+        self._fly(pending.place, seconds=pending.seconds)
+        self._answer_pending_by_guess()
 
     def _forbidden(self, place: Place) -> str | None:
         """The reason for saying nothing at `place`, whatever the model would say."""
@@ -188,20 +190,20 @@ class DocumentSession:
         answer = self._answers.find(place)
         return ("answers", answer) if answer and (candidates == 1 or answer.others is not None) else None
 
-    def _decode_ahead(self, place: Place) -> None:
-        """Decode at `place` before anyone asks, unless all of the line there is known."""
+    def _decode_ahead(self, place: Place, seconds: float | None) -> None:
+        """Decode at `place` before anyone asks, unless all of the line there is known. seconds: see Job."""
         wanted = self.settings.decode_ahead and not power.saving(self.settings.power_saving)
         if not wanted or self._forbidden(place):
             return
         known = self._known(place)
         if not known:
-            self._fly(place)
-        elif (rest := known[1].rest_at(place)) and not known[1].first_line_complete(rest):
+            self._fly(place, seconds=seconds)
+        elif (rest := known[1].rest_at(place)) and not known[1].is_settled(rest):
             self._fly(place, gate=-math.inf)  # what is on the screen already
 
-    def _fly(self, place: Place, gate: float | None = None) -> None:
+    def _fly(self, place: Place, *, gate: float | None = None, seconds: float | None = None) -> None:
         """Have a decode under way that agrees with `place`: the present one, or else a new one, which has to be as
-        likely as `gate` to be shown, if it is not what the settings say."""
+        likely as `gate` to be shown, if it is not what the settings say. seconds: see Job."""
         self._target = place
         candidates = self._pending.candidates if self._pending else 1
         if self._flight and self._flight.agrees(place) and self._flight.candidates >= candidates:
@@ -218,11 +220,13 @@ class DocumentSession:
             max_tokens=self.settings.max_tokens,
             min_logprob=flight.gate,
             candidates=candidates,
+            seconds=seconds,
         )
         flight.cancel = self._decoder.start(
             job,
             lambda text: self._on_progress(flight, text),
             lambda suggestion: self._on_done(flight, suggestion),
+            lambda guess: self._on_guess(flight, guess),
         )
 
     def _land(self) -> None:
@@ -234,9 +238,31 @@ class DocumentSession:
     def _on_progress(self, flight: Flight, text: str) -> None:
         if flight is not self._flight:
             return
-        flight.text = text
+        flight.verified = text
+        self._on_text(flight)
+
+    def _on_guess(self, flight: Flight, guess: Guess) -> None:
+        """The draft model has written: at the deadline that is what there is, and a complete text is not waited for."""
+        if flight is not self._flight:
+            return
+        flight.guess = guess
+        self._answer_pending_by_guess()
+        self._on_text(flight)
+
+    def _answer_pending_by_guess(self) -> None:
+        """Answer with the whole text of the draft model, if there is one."""
+        pending, flight = self._pending, self._flight
+        if not (pending and flight and flight.is_guessed and flight.guess.complete):
+            return
+        rest = pending.place.rest_of(flight.guess.text, flight.place) or ""
+        filtered = self._filtered(pending.place, rest, flight.guess.logprob, flight.gate)
+        if filtered.text and filtered.silence is None:
+            self._answer_pending(Answer(pending.place, filtered.text, complete=True, verified=None))
+
+    def _on_text(self, flight: Flight) -> None:
+        """The decode in flight has written more."""
         if self._target and not flight.agrees(self._target) and not flight.is_ahead_of(self._target):
-            self._fly(self._target)
+            self._fly(self._target, seconds=self.settings.deadline_ms / 1000)
         elif self._pending and self._pending.held:
             self._answer_pending_in_part()
 
@@ -254,7 +280,7 @@ class DocumentSession:
         if here := answer.at(self._pending.place):
             self._answer_pending(here, suggestion)
         else:
-            self._fly(self._pending.place)
+            self._fly(self._pending.place, seconds=self._pending.seconds)
 
     def _judge(self, flight: Flight, suggestion: Suggestion) -> Answer:
         """A finished decode after the filters."""
@@ -298,7 +324,7 @@ class DocumentSession:
     def _read_on(self) -> None:
         self._reading = None
         if self._told and self._flight is None and self._pending is None:
-            self._decode_ahead(self._told.place.after(self._told.text))
+            self._decode_ahead(self._told.place.after(self._told.text), None)
 
     def _stop_reading(self) -> None:
         if self._reading:
@@ -311,6 +337,8 @@ class DocumentSession:
         rest = answer.rest_at(shown.place) if shown else None
         if shown and rest and rest.startswith(shown.text):
             self._shown = Answer(shown.place, rest, answer.complete)
+        elif shown and shown.verified is None and shown.place.typed_since(answer.place) is not None:
+            self._shown = replace(shown, verified=False)
         rest = answer.rest_at(told.place) if told else None
         if told and rest and rest.startswith(told.text) and rest != told.text:
             self._ready(told.offset)
@@ -332,7 +360,8 @@ class DocumentSession:
         text = self._flight.ready_at(place)
         filtered = self._filtered(place, text)
         if filtered.text and filtered.silence is None:
-            self._answer_pending(Answer(place, filtered.text, complete=False))
+            verified = self._flight.has_verified(filtered.text, place) or None
+            self._answer_pending(Answer(place, filtered.text, complete=False, verified=verified))
 
     def _answer_pending(self, answer: Answer, suggestion: Suggestion | None = None) -> None:
         """Answer the pending request with what is left of `answer` at its place."""
@@ -348,7 +377,7 @@ class DocumentSession:
         if text:
             self._told = _Told(pending.place, pending.offset, text)
             if answer is not self._shown:
-                self._shown = Answer(pending.place, text, answer.complete)
+                self._shown = Answer(pending.place, text, answer.complete, verified=answer.verified)
             self._start_reading()
         pending.answer(
             text,
@@ -356,6 +385,7 @@ class DocumentSession:
             silence=answer.silence,
             complete_line=answer.first_line_complete(text),
             suggestion=suggestion,
+            verified=answer.verified,
         )
 
     def _silence_pending(self, reason: str) -> None:

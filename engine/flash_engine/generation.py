@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,7 @@ from flash_engine.tokenizer import Tokenizer
 if TYPE_CHECKING:
     from flash_engine.session import Session
 
-Finish = Literal["stop", "length", "deadline", "cancelled", "capacity"]
+Finish = Literal["stop", "length", "deadline", "cancelled", "capacity", "unlikely"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +120,27 @@ class Generation(Iterator[Token]):
     def _bounds(self) -> Bounds:
         """What may be drafted: the token chosen after the last draft is one of those wanted, too."""
         return Bounds(self._tokenizer, self._left - 1, self._remainder, self._stop, self._until)
+
+
+class Guessing(Iterator[Token]):
+    """Iterates over the tokens of a draft model's own answer; made by Session.guess."""
+
+    finish: Finish | None
+    """Why it ended: "unlikely" where the main model may well say something else; None while it has not."""
+
+    def __init__(self, tokenizer: Tokenizer, tokens: Generator[tuple[int, float], None, Finish]) -> None:
+        """`tokens`: ids with log-probabilities."""
+        self._tokenizer = tokenizer
+        self._tokens = tokens
+        self.finish = None
+
+    def __next__(self) -> Token:
+        try:
+            token, logprob = next(self._tokens)
+        except StopIteration as end:
+            self.finish = self.finish or end.value
+            raise
+        except Cancelled:
+            self.finish = "cancelled"
+            raise StopIteration from None
+        return Token(token, logprob, self._tokenizer.token_bytes(token))

@@ -29,6 +29,10 @@ class Pace:
         """Measured speed of prefill; None before anything was measured."""
         return 1 / self._seconds_per_token if self._seconds_per_token else None
 
+    def seconds(self, tokens: int) -> float:
+        """That a prompt of `tokens` takes to be read; 0 before anything was measured."""
+        return tokens * (self._seconds_per_token or 0.0)
+
     def measured(self, tokens: int, seconds: float) -> None:
         """Take note that a forward of `tokens` took `seconds`; forwards too short to tell are left out."""
         if tokens < _STEP:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from flash_engine.backend import Backend, Logits, StorableCache
 from flash_engine.common import common_tokens
 from flash_engine.errors import Cancelled, CapacityError
-from flash_engine.generation import Generation
+from flash_engine.generation import Generation, Guessing
 from flash_engine.pace import Pace
 from flash_engine.speculation import LONGEST, Bounds, Speculator, Tally
 from flash_engine.tokenizer import Tokenizer
@@ -78,11 +78,11 @@ class Session:
         """
         self._check(tokens)
         self.epoch += 1
-        common = common_tokens(tokens, self._tokens)
-        if common == len(tokens) == len(self._tokens) and self.is_ready:
-            self.reused += common
+        missing = self._missing(tokens)
+        if not missing:
+            self.reused += len(tokens)
             return 0
-        self._truncate(min(common, len(tokens) - 1, self._cache.length))
+        self._truncate(len(tokens) - missing)
         kept = len(self._tokens)
         self.reused += kept
         while len(self._tokens) < len(tokens):
@@ -129,6 +129,33 @@ class Session:
             cancel=cancel,
             until=until,
         )
+
+    def draft_answers_first(self, tokens: Sequence[int], seconds: float) -> bool:
+        """Whether, by measured speeds, the model cannot read `tokens` and write a few within `seconds`, and the draft
+        model takes less than half of its time."""
+        if self._speculator is None:
+            return False
+        return self._speculator.answers_first(tokens, self._pace.seconds(self._missing(tokens)), seconds)
+
+    def guess(
+        self,
+        tokens: Sequence[int],
+        *,
+        max_tokens: int,
+        stop: Collection[int] = (),
+        prefix: bytes = b"",
+        cancel: threading.Event | None = None,
+    ) -> Guessing:
+        """The draft model's answer after `tokens`, as far as it is likely that the model says the same (guess.py); the
+        session stays as it is. A generation after the same tokens then verifies it, at no price of drafting.
+
+        For the parameters see `generate`. Raises ValueError without a draft model, and as `sync` does.
+        """
+        self._check(tokens)
+        if self._speculator is None:
+            raise ValueError("the session decodes plainly: it has no draft model")
+        bounds = Bounds(self._tokenizer, max_tokens, prefix, frozenset(stop), b"")
+        return Guessing(self._tokenizer, self._speculator.guess(tokens, bounds, cancel))
 
     def logits(self, cancel: threading.Event | None = None) -> Logits:
         """Logits after the last token, float32 [vocab_size]; does the forward that was put off, if any.
@@ -216,6 +243,13 @@ class Session:
         self._tokens = list(tokens)
         if self._speculator:
             self._speculator.truncate(0)
+
+    def _missing(self, tokens: Sequence[int]) -> int:
+        """How many of `tokens` a sync has to compute."""
+        common = common_tokens(tokens, self._tokens)
+        if common == len(tokens) == len(self._tokens) and self.is_ready:
+            return 0
+        return len(tokens) - min(common, len(tokens) - 1, self._cache.length)
 
     def _check(self, tokens: Sequence[int]) -> None:
         if not tokens:

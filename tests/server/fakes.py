@@ -10,7 +10,7 @@ from typing import Any
 from lsprotocol import types
 
 from flash_lsp.completer import Suggestion
-from flash_lsp.flight import Job
+from flash_lsp.flight import Guess, Job
 from flash_lsp.pending import Reply
 from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
@@ -71,12 +71,17 @@ class Decode:
     job: Job
     progress: Callable[[str], None]
     done: Callable[[Suggestion], None]
+    guessed: Callable[[Guess], None]
     cancelled: bool = False
     ended: bool = False
 
     def say(self, text: str) -> None:
         if not self.cancelled:
             self.progress(text)
+
+    def guess(self, text: str, *, logprob: float = -0.1, complete: bool = False) -> None:
+        if not self.cancelled:
+            self.guessed(Guess(text, logprob, complete))
 
     def end(self, text: str, finish: str = "line", **fields: Any) -> None:
         self.ended = True
@@ -89,9 +94,13 @@ class ScriptedDecoder:
         self.decodes: list[Decode] = []
 
     def start(
-        self, job: Job, progress: Callable[[str], None], done: Callable[[Suggestion], None]
+        self,
+        job: Job,
+        progress: Callable[[str], None],
+        done: Callable[[Suggestion], None],
+        guessed: Callable[[Guess], None],
     ) -> Callable[[], None]:
-        decode = Decode(job, progress, done)
+        decode = Decode(job, progress, done, guessed)
         self.decodes.append(decode)
 
         def cancel() -> None:

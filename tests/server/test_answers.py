@@ -85,7 +85,7 @@ def test_a_flight_agrees_until_what_it_produced_contradicts() -> None:
     assert flight.agrees(Place("x = anything", ""))
     assert not flight.agrees(Place("x =", ""))
     assert not flight.agrees(Place("x = ", ")"))
-    flight.text = "ab"
+    flight.verified = "ab"
     assert flight.agrees(Place("x = a", ""))
     assert flight.agrees(Place("x = abc", ""))
     assert not flight.agrees(Place("x = b", ""))

@@ -36,7 +36,7 @@ def load(megabytes: int) -> ModelDecoder:
 async def complete(decoder: ModelDecoder, path: Path) -> Suggestion:
     done: asyncio.Future[Suggestion] = asyncio.get_running_loop().create_future()
     job = Job(path.as_uri(), path.name, PLACE, 1, 24, -10.0, 1)
-    decoder.start(job, lambda text: None, done.set_result)
+    decoder.start(job, lambda text: None, done.set_result, lambda guess: None)
     return await asyncio.wait_for(done, 60)
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from tests.server.fakes import Editor
 
 CODE = "alpha(beta, 1)\n    gamma = delta\n"
+OTHER = "alpha.beta = gamma"
+"""What the draft model may say instead."""
 
 steps = st.lists(
     st.one_of(
@@ -20,6 +22,9 @@ steps = st.lists(
         st.tuples(st.just("ask"), st.booleans()),
         st.tuples(st.just("cancel"), st.none()),
         st.tuples(st.just("say"), st.integers(1, len(CODE))),
+        st.tuples(
+            st.just("guess"), st.tuples(st.sampled_from([CODE, OTHER]), st.integers(0, 12), st.booleans())
+        ),
         st.tuples(st.just("end"), st.integers(0, len(CODE))),
         st.tuples(st.just("wait"), st.sampled_from([0.01, 0.05, 0.4])),
     ),
@@ -49,6 +54,43 @@ def test_every_request_gets_exactly_one_reply_for_its_own_version(
     assert all(bool(reply.text) != bool(reply.silence) for reply in replies)
 
 
+verdicts = st.lists(
+    st.one_of(
+        st.tuples(st.just("accept"), st.integers(1, 5)),
+        st.tuples(st.just("delete"), st.integers(1, 3)),
+        st.tuples(st.just("say"), st.integers(1, len(CODE))),
+        st.tuples(
+            st.just("guess"), st.tuples(st.sampled_from([CODE, OTHER]), st.integers(0, 12), st.booleans())
+        ),
+        st.tuples(st.just("end"), st.integers(0, len(CODE))),
+        st.tuples(st.just("wait"), st.sampled_from([0.01, 0.06, 0.3])),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    guess=st.sampled_from([CODE, OTHER]).flatmap(
+        lambda text: st.integers(1, len(text)).map(lambda size: text[:size])
+    ),
+    complete=st.booleans(),
+    moves=verdicts,
+)
+def test_a_guess_that_is_shown_stays_whatever_the_model_says(
+    guess: str, complete: bool, moves: list[tuple[str, object]]
+) -> None:
+    """The draft model answers first; the model then agrees, goes further, or says something else."""
+    editor = Editor("def f():\n    ")
+    asked = editor.ask()
+    editor.decoder.last.guess(guess, complete=complete)
+    editor.clock.advance(0.05)
+    if asked.replies and asked.reply.text:
+        assert asked.reply.verified is None
+        assert guess.startswith(asked.reply.text)
+        stays_while_typed(editor, asked.reply.text, moves)
+
+
 @settings(max_examples=1000, deadline=None)
 @given(
     before=st.integers(1, len(CODE)),
@@ -72,7 +114,12 @@ def test_typing_what_is_shown_never_changes_or_hides_the_rest(
     editor.clock.advance(0.05)
     if not asked.replies or not asked.reply.text:
         return
-    start, shown = editor.cursor, asked.reply.text
+    stays_while_typed(editor, asked.reply.text, moves)
+
+
+def stays_while_typed(editor: Editor, shown: str, moves: list[tuple[str, object]]) -> None:
+    """Through `moves`, what is left of `shown` is answered at every step; it may grow, nothing else."""
+    start = editor.cursor
     for action, value in moves:
         typed = editor.cursor - start
         if action == "accept":
@@ -107,6 +154,9 @@ def act(editor: Editor, action: str, value: object) -> None:
         editor.clock.advance(float(str(value)))
     elif action == "say" and running:
         running[-1].say(CODE[: int(str(value))])
+    elif action == "guess" and running:
+        text, size, complete = value  # type: ignore[misc]
+        running[-1].guess(text[:size], complete=complete)
     elif action == "end" and running:
         running[-1].end(CODE[: int(str(value))])
 

@@ -30,12 +30,19 @@ _TYPICAL_ROUNDS = 8
 _PLAUSIBLE = 0.9
 """Acceptance at which a draft model has to pay if it is to be tried at all."""
 
+_ANSWER = 6
+"""Tokens of an answer worth showing: about the rest of a line."""
+_STEP_SECONDS = 0.010
+"""Of a guess, until what there is can be shown."""
+
 
 class Choice(StrEnum):
     """What was done in a round and, if it was a plain pass, why."""
 
     MODEL = "model"
     TEXT = "text"
+    GUESS = "guess"
+    """The draft model's own answer, which was given before the main model's."""
     DEAR = "plain: by their prices drafts cannot pay"
     BUDGET = "plain: no loss is affordable now"
     PAUSED = "plain: the draft model did not pay"
@@ -94,6 +101,18 @@ class Controller:
             price = self.draft_seconds + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
             bars.append(self.rate * price / self.acceptance[Source.MODEL].mean if length else 0.0)
         return bars
+
+    def answers_first(self, reading: float, behind: int, seconds: float) -> bool:
+        """Whether by measured speeds the main model cannot answer within `seconds`, and the draft model in less than
+        half of its time. reading: seconds of the prompt with the main model; behind: tokens of it that the draft model
+        has to read."""
+        main = reading + _ANSWER / self.rate
+        return main > seconds and self.price(behind, _ANSWER) < main / 2
+
+    @property
+    def guess_step(self) -> int:
+        """Tokens of a guess that are drafted at a time."""
+        return max(min(int(_STEP_SECONDS / self.draft_seconds), LONGEST), 1)
 
     def price(self, behind: int, drafts: int) -> float:
         """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""

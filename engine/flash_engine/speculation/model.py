@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Literal, Self
 
 from flash_engine import drafting, sampling
 from flash_engine.backend import Backend, Logits
 from flash_engine.drafting import DraftRule
 from flash_engine.speculation.draft import GRADES, Bounds, Draft
+from flash_engine.speculation.guess import LIKELY, Guess
 
+Finish = Literal["stop", "length", "unlikely"]
 _CHUNK = 64
 """Tokens of a prompt that are read in one pass."""
 
@@ -29,6 +31,7 @@ class ModelDrafter:
         self._cache = backend.new_cache()
         self._tokens: list[int] = []
         self._agreed = 0
+        self._guess = Guess()
 
     def behind(self, tokens: Sequence[int]) -> int:
         """How many of `tokens` are yet to be read before a draft can begin."""
@@ -56,23 +59,41 @@ class ModelDrafter:
 
         Raises Cancelled.
         """
-        most = min(bounds.most, len(bars), self._backend.capacity - len(tokens))
-        if most <= 0:
-            return Draft()
-        self.read(tokens, len(tokens), cancel)
-        rule = DraftRule(bars[:most], chances, bounds.tokenizer.ending(bounds.stop, bounds.until))
-        held, after = self._held(tokens, bounds, rule, cancel) if bounds.remainder else (Draft(), bounds)
-        if after is None or after.remainder:
-            return held
-        chance = max(math.prod(chances[grade] for grade in held.grades), 1e-9)
-        free = replace(rule, bars=[bar / chance for bar in rule.bars[len(held.tokens) :]])
-        known = [*tokens, *held.tokens]
-        drafted = drafting.draft(self._backend, known[len(self._tokens) :], self._cache, free, cancel=cancel)
-        self._tokens = [*known, *(token for token, _ in drafted)][: self._cache.length]
-        return Draft(
-            held.tokens + [token for token, _ in drafted],
-            held.grades + [grade(logprob) for _, logprob in drafted],
-        )
+        drafted = self._extend(tokens, bounds, bars, chances, cancel)
+        return Draft([token for token, _ in drafted], [grade(logprob) for _, logprob in drafted])
+
+    def guess(
+        self,
+        tokens: Sequence[int],
+        bounds: Bounds,
+        chances: Sequence[float],
+        step: int,
+        cancel: threading.Event | None = None,
+    ) -> Generator[tuple[int, float], None, Finish]:
+        """What may follow `tokens`, with log-probabilities, while it is LIKELY; `guessed` then tells it again.
+
+        step: tokens drafted at a time. Raises Cancelled.
+        """
+        guess = self._guess = Guess(list(tokens), len(tokens))
+        after: Bounds | None = bounds
+        chance = 1.0
+        while after is not None and after.most > 0:
+            size = min(step, after.most)
+            part = self._extend(guess.tokens, after, [LIKELY / chance] * size, chances, cancel)
+            for token, logprob in part:
+                chance *= chances[grade(logprob)]
+                after = after and after.after(token)
+                if chance <= LIKELY:
+                    return "unlikely"
+                guess.add(token, grade(logprob))
+                yield token, logprob
+            if len(part) < size:
+                return "stop"
+        return "length"
+
+    def guessed(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
+        """What the last guess says about what follows `tokens`: a draft at no price."""
+        return self._guess.after(tokens, bounds)
 
     def truncate(self, length: int) -> None:
         self._agreed = min(self._agreed, length)
@@ -82,6 +103,7 @@ class ModelDrafter:
         twin._cache = self._cache.fork()
         twin._tokens = self._tokens.copy()
         twin._agreed = self._agreed
+        twin._guess = self._guess
         return twin
 
     def _agree(self, tokens: Sequence[int]) -> None:
@@ -93,11 +115,35 @@ class ModelDrafter:
         del self._tokens[self._agreed :]
         self._cache.trim(self._agreed)
 
+    def _extend(
+        self,
+        tokens: Sequence[int],
+        bounds: Bounds,
+        bars: Sequence[float],
+        chances: Sequence[float],
+        cancel: threading.Event | None,
+    ) -> list[tuple[int, float]]:
+        """The tokens of a draft with their log-probabilities."""
+        most = min(bounds.most, len(bars), self._backend.capacity - len(tokens))
+        if most <= 0:
+            return []
+        self.read(tokens, len(tokens), cancel)
+        rule = DraftRule(bars[:most], chances, bounds.tokenizer.ending(bounds.stop, bounds.until))
+        held, after = self._held(tokens, bounds, rule, cancel) if bounds.remainder else ([], bounds)
+        if after is None or after.remainder:
+            return held
+        chance = max(math.prod(rule.chance(logprob) for _, logprob in held), 1e-9)
+        free = replace(rule, bars=[bar / chance for bar in rule.bars[len(held) :]])
+        known = [*tokens, *(token for token, _ in held)]
+        drafted = drafting.draft(self._backend, known[len(self._tokens) :], self._cache, free, cancel=cancel)
+        self._tokens = [*known, *(token for token, _ in drafted)][: self._cache.length]
+        return held + drafted
+
     def _held(
         self, tokens: Sequence[int], bounds: Bounds, rule: DraftRule, cancel: threading.Event | None
-    ) -> tuple[Draft, Bounds | None]:
+    ) -> tuple[list[tuple[int, float]], Bounds | None]:
         """A draft of the bytes that have to come next, and the bounds of what follows it."""
-        draft = Draft()
+        drafted: list[tuple[int, float]] = []
         after: Bounds | None = bounds
         chance = 1.0
         fresh = tokens[len(self._tokens) :]
@@ -108,11 +154,10 @@ class ModelDrafter:
             token, logprob = sampling.greedy(logits, bounds.tokenizer.allowed(after.remainder))
             after = after.after(token)
             if after is not None:
-                draft.tokens.append(token)
-                draft.grades.append(grade(logprob))
+                drafted.append((token, logprob))
                 chance *= rule.chance(logprob)
             fresh = [token]
-        return draft, after
+        return drafted, after
 
     def _forward(self, tokens: Sequence[int], *, logits: int, cancel: threading.Event | None) -> Logits:
         rows = self._backend.forward(tokens, self._cache, logits=logits, cancel=cancel)

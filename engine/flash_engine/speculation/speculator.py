@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 from flash_engine.speculation.controller import Choice, Controller
 from flash_engine.speculation.draft import Bounds, Draft, Source
-from flash_engine.speculation.model import ModelDrafter
+from flash_engine.speculation.model import Finish, ModelDrafter
 from flash_engine.speculation.text import TextDrafter
 
 
@@ -120,6 +120,21 @@ class Speculator:
         self._model.read(tokens, most)
         return self._model.behind(tokens) > 1
 
+    def answers_first(self, tokens: Sequence[int], reading: float, seconds: float) -> bool:
+        """Whether the draft model should answer after `tokens` before the main model does. reading: seconds that the
+        main model takes to read them. seconds: within which an answer is wanted."""
+        model = self._model
+        return model is not None and self._controller.answers_first(reading, model.behind(tokens), seconds)
+
+    def guess(
+        self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None
+    ) -> Generator[tuple[int, float], None, Finish]:
+        """The draft model's answer; see ModelDrafter.guess. Raises ValueError without a draft model."""
+        if self._model is None:
+            raise ValueError("there is no draft model to guess")
+        chances = self._controller.acceptance[Source.MODEL].chances
+        return self._model.guess(tokens, bounds, chances, self._controller.guess_step, cancel)
+
     def fork(self) -> Self:
         """For a fork of the session, with a tally of its own."""
         return type(self)(self._controller, self._model and self._model.fork(), self._texts, self._clock)
@@ -139,6 +154,10 @@ class Speculator:
             length, gain = controller.best_length(Source.TEXT, draft.grades, self._clock() - begin)
             if length:
                 best = _Round(Choice.TEXT, draft.first(length))
+        guess = model.guessed(tokens, bounds) if model else Draft()
+        length, more = controller.best_length(Source.MODEL, guess.grades, self._clock() - begin)
+        if more > gain:
+            return _Round(Choice.GUESS, guess.first(length))
         if model is None or (gain > 0 and gain >= controller.model_gain):
             return best
         objection = controller.objection(model.behind(tokens), self._clock() - begin)
