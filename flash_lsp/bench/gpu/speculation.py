@@ -1,0 +1,296 @@
+"""Speculative decoding on a GPU with random weights: real drafts, verifying passes and rollbacks, acceptance replayed.
+
+Random weights agree on nothing, so how many tokens of a draft are accepted comes from a trace of a real pair of models
+(trace.py), or from a made-up one of a given rate; everything else is executed. Plain decoding is the fastest path
+without speculation of the same build, in the same run and in turn with the others.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+
+from flash_engine.backends.fused import FusedBackend, FusedCache
+from flash_engine.config import ModelConfig
+from flash_engine.rope import Rope
+from flash_engine.speculation import LONGEST
+from flash_lsp.bench.gpu import measure, shapes
+from flash_lsp.bench.gpu.fused import Fused
+from flash_lsp.bench.gpu.run import Progress
+from flash_lsp.bench.gpu.shapes import Shape
+from flash_lsp.bench.gpu.trace import Acceptance, Trace
+from flash_metal.decoder import Weights
+from flash_metal.launches import Tiling
+from flash_metal.nvidia.recorded import Recording
+from flash_metal.registry import Registry
+
+CAPACITY = 4096
+CONTEXT = 2048
+RATE = 0.8
+"""Acceptance a token of the made-up trace."""
+LENGTHS = (2, 3, 4, 5)
+"""Tokens that the draft model drafts a round."""
+_BATCH = 8
+
+
+@dataclass(slots=True)
+class Run:
+    """What a way of decoding took for some texts."""
+
+    tokens: int = 0
+    passes: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
+
+
+def backend(kernels: Registry, shape: Shape, made: Weights, capacity: int = CAPACITY) -> FusedBackend:
+    """The fused backend of random weights, its passes from CUDA graphs where they can be recorded."""
+    tiling = Tiling()
+    heads = shape.heads
+    config = ModelConfig(
+        model_type="llama",
+        hidden_size=shape.hidden,
+        intermediate_size=shape.inner,
+        num_layers=shape.layers,
+        num_heads=heads.query,
+        num_kv_heads=heads.kv,
+        head_dim=heads.size,
+        vocab_size=shape.vocabulary,
+        max_positions=capacity,
+        tie_embeddings=False,
+        eos_ids=(),
+        rope=Rope(theta=shapes.THETA),
+        norm_eps=shapes.EPS,
+    )
+    recording = (
+        Recording(lambda taken: shapes.decoder(taken, tiling, shape, made)) if kernels.records else None
+    )
+    return FusedBackend(config, capacity, shapes.decoder(kernels, tiling, shape, made), kernels, recording)
+
+
+def cache(of: FusedBackend, shape: Shape, context: int = CONTEXT) -> FusedCache:
+    """One with random rows."""
+    made = FusedCache(shapes.random_rows(shape, of.capacity))
+    made.hold(context)
+    return made
+
+
+class Bench:
+    """Ways to decode behind `context` tokens; each starts there again with every text of a trace."""
+
+    def __init__(self, kernels: Registry, main: Shape, draft: Shape, context: int = CONTEXT) -> None:
+        self._context = context
+        made = shapes.weights(main, mx.float16)
+        self.decoder = shapes.decoder(kernels, Tiling(), main, made)
+        self.main = backend(kernels, main, made)
+        self.draft = backend(kernels, draft, shapes.weights(draft, mx.float16))
+        self._main_cache = cache(self.main, main, context)
+        self._draft_cache = cache(self.draft, draft, context)
+        self._vocabulary = main.vocabulary
+
+    def plain(self, text: int) -> Run:
+        """`text` tokens, the GPU going on by itself for up to 8 of them."""
+        kept = self._main_cache
+        kept.trim(self._context)
+        begin = time.perf_counter()
+        found = self.main.greedy([1], kept, text, vocabulary=self._vocabulary)
+        return Run(len(found), text, time.perf_counter() - begin)
+
+    def with_model(self, accepted: Iterator[int], text: int, length: int) -> Run:
+        """Drafts of `length` tokens, of which `accepted` tells at each place how many would be."""
+        main, draft = self._main_cache, self._draft_cache
+        main.trim(self._context)
+        draft.trim(self._context)
+        given, unread, run = 1, [1], Run()
+        begin = time.perf_counter()
+        while run.tokens < text:
+            drafted = self.draft.greedy(unread, draft, length, vocabulary=self._vocabulary)
+            tokens = [token for token, _ in drafted]
+            chosen = self.main.choose([given, *tokens], main, vocabulary=self._vocabulary)
+            right = min(next(accepted), length)
+            main.trim(main.length - (length - right))
+            draft.trim(min(draft.length, main.length))
+            given = chosen[right][0]
+            unread = [*tokens[length - (main.length - draft.length) :], given]
+            run.tokens += right + 1
+            run.passes += 1
+            for _ in range(right):
+                next(accepted)
+        run.seconds = time.perf_counter() - begin
+        return run
+
+    def with_texts(self, drafts: Iterator[tuple[int, int]], text: int) -> Run:
+        """Drafts that cost nothing: at each place their length and how much of it is right."""
+        main = self._main_cache
+        main.trim(self._context)
+        given, run = 1, Run()
+        begin = time.perf_counter()
+        while run.tokens < text:
+            length, right = next(drafts)
+            chosen = self.main.choose([given] + [1] * length, main, vocabulary=self._vocabulary)
+            main.trim(main.length - (length - right))
+            given = chosen[right][0]
+            run.tokens += right + 1
+            run.passes += 1
+            for _ in range(right):
+                next(drafts)
+        run.seconds = time.perf_counter() - begin
+        return run
+
+    def pass_ms(self, of: FusedBackend, tokens: int, rounds: int = 20) -> float:
+        """A pass of `tokens`, with what is chosen after each on the host: the median."""
+        kept = self._main_cache if of is self.main else self._draft_cache
+        found = []
+        for _ in range(rounds):
+            kept.trim(self._context)
+            begin = time.perf_counter()
+            of.choose([1] * tokens, kept, vocabulary=self._vocabulary)
+            found.append(time.perf_counter() - begin)
+        return 1e3 * statistics.median(found)
+
+    def drafting_ms(self, count: int, rounds: int = 12) -> float:
+        """Drafting `count` tokens, the first after two that are unread."""
+        found = []
+        for _ in range(rounds):
+            self._draft_cache.trim(self._context)
+            begin = time.perf_counter()
+            self.draft.greedy([1, 2], self._draft_cache, count, vocabulary=self._vocabulary)
+            found.append(time.perf_counter() - begin)
+        return 1e3 * statistics.median(found)
+
+
+def run(
+    kernels: Registry,
+    main: Shape,
+    draft: Shape,
+    *,
+    trace: Trace | None = None,
+    context: int = CONTEXT,
+    tokens: int = 48,
+    texts: int = 24,
+    progress: Progress = lambda stage, share: None,
+) -> dict[str, Any]:
+    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, and of texts.
+
+    trace: the package's unless given. Of each source and workload of it, and of RATE, up to `texts` texts of `tokens`.
+    """
+    trace = trace or Trace.load()
+    made_up = Acceptance.at_rate(RATE, texts=texts, tokens=tokens)
+    progress("random weights", 0.0)
+    bench = Bench(kernels, main, draft, context)
+    progress("passes", 0.2)
+    for size in range(1, LONGEST + 2):  # each is recorded or compiled at its first use
+        bench.pass_ms(bench.main, size, 1)
+    passes = {size: bench.pass_ms(bench.main, size) for size in range(1, LONGEST + 2)}
+    bench.drafting_ms(LONGEST, 2)
+    drafting = {count: bench.drafting_ms(count) for count in range(1, LONGEST + 1)}
+    progress("pipelined by MLX", 0.3)
+    pipelined = _pipelined(bench, main, context)
+    found: dict[str, Any] = {
+        "context": context,
+        "replayed": trace.source,
+        "pass_ms": passes,
+        "v": {size: ms / passes[1] for size, ms in passes.items()},
+        "drafting_ms": drafting,
+        "draft_token_ms": (drafting[LONGEST] - drafting[1]) / (LONGEST - 1),
+        "plain_by_mlx_tokens_s": pipelined,
+        "acceptance": {
+            "model": {name: _accepted(each) for name, each in trace.model.items()},
+            "text": {name: _accepted(each) for name, each in trace.text.items()},
+            f"{RATE:.0%} a token": _accepted(made_up),
+        },
+    }
+    sources = {f"{RATE:.0%} a token": made_up}
+    progress("drafts of the model", 0.4)
+    found["model"] = {
+        name: _with_model(bench, each, tokens, texts, pipelined)
+        for name, each in (sources | trace.model).items()
+    }
+    progress("drafts of texts", 0.8)
+    found["text"] = {
+        name: _with_texts(bench, each, tokens, texts, pipelined)
+        for name, each in (sources | trace.text).items()
+    }
+    progress("done", 1.0)
+    return found
+
+
+def _pipelined(bench: Bench, shape: Shape, context: int) -> float:
+    """Plain decoding as `flash-lsp bench gpu` has it: each step queued before the last is read."""
+    model = Fused(bench.decoder, shape, CAPACITY)
+    rate: float = measure.decode(model, context, steps=64, rounds=3)["tokens_s"]
+    return rate
+
+
+def _accepted(acceptance: Acceptance) -> dict[str, Any]:
+    return {"first": acceptance.rate, "by_position": acceptance.by_position()}
+
+
+def _with_model(
+    bench: Bench, acceptance: Acceptance, tokens: int, texts: int, pipelined: float
+) -> dict[str, Any]:
+    ways: dict[str, Callable[[Iterator[tuple[int, int]]], Run]] = {
+        str(length): lambda drafts, length=length: bench.with_model(  # type: ignore[misc]
+            (right for _, right in drafts), tokens, length
+        )
+        for length in LENGTHS
+    }
+    return _in_turn(bench, ways, acceptance, tokens, texts, pipelined)
+
+
+def _with_texts(
+    bench: Bench, acceptance: Acceptance, tokens: int, texts: int, pipelined: float
+) -> dict[str, Any]:
+    ways = {"texts": lambda drafts: bench.with_texts(drafts, tokens)}
+    return _in_turn(bench, ways, acceptance, tokens, texts, pipelined)
+
+
+def _in_turn(
+    bench: Bench,
+    ways: dict[str, Callable[[Iterator[tuple[int, int]]], Run]],
+    acceptance: Acceptance,
+    tokens: int,
+    texts: int,
+    pipelined: float,
+) -> dict[str, Any]:
+    """Text by text: plain, then each way on the same text."""
+    plain, sums = Run(), {name: Run() for name in ways}
+    chosen = acceptance.texts[:texts]
+    for number in range(len(chosen)):
+        _add(plain, bench.plain(tokens))
+        for name, way in ways.items():
+            _add(sums[name], way(_from(acceptance, number)))
+    fastest = max(plain.rate, pipelined)
+    return {
+        "plain_tokens_s": plain.rate,
+        **{
+            name: {
+                "tokens_s": each.rate,
+                "tokens_per_pass": each.tokens / each.passes,
+                "speedup": each.rate / fastest,
+            }
+            for name, each in sums.items()
+        },
+    }
+
+
+def _add(to: Run, more: Run) -> None:
+    to.tokens += more.tokens
+    to.passes += more.passes
+    to.seconds += more.seconds
+
+
+def _from(acceptance: Acceptance, number: int) -> Iterator[tuple[int, int]]:
+    """The drafts from the start of a text on, the other texts behind it, without an end."""
+    while True:
+        for text in acceptance.texts[number:] + acceptance.texts[:number]:
+            yield from text

@@ -1,0 +1,84 @@
+"""What a real pair of models accepted, token by token: recorded once, replayed where only shapes are at hand."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Self
+
+from flash_engine.speculation import LONGEST
+
+TRACE = "acceptance.json"
+"""Beside this file: see `source` in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Drafts of one source along greedy texts of the main model.
+
+    For each text and each place in it: how many tokens are drafted there, at most 7, and how many of them are right.
+    """
+
+    texts: tuple[tuple[tuple[int, int], ...], ...]
+
+    @classmethod
+    def of_chances(cls, chances: Sequence[Sequence[bool]]) -> Self:
+        """Of a source whose token at a place is right or not, whatever was drafted before: drafts of 7."""
+        return cls(
+            tuple(tuple((LONGEST, run_of_right(text[at:])) for at in range(len(text))) for text in chances)
+        )
+
+    @classmethod
+    def at_rate(cls, rate: float, *, texts: int = 24, tokens: int = 48, seed: int = 0) -> Self:
+        """Made up: each token is right with the probability `rate`."""
+        rng = random.Random(seed)
+        return cls.of_chances([[rng.random() < rate for _ in range(tokens + LONGEST)] for _ in range(texts)])
+
+    @property
+    def rate(self) -> float:
+        """Share of right tokens among those drafted first at a place, of the places where there was a draft."""
+        firsts = [right > 0 for text in self.texts for drafted, right in text if drafted]
+        return sum(firsts) / len(firsts) if firsts else 0.0
+
+    def by_position(self) -> list[float | None]:
+        """Share accepted at each position of a draft, of those whose predecessors were."""
+        drafts = [draft for text in self.texts for draft in text]
+        found: list[float | None] = []
+        for position in range(LONGEST):
+            judged = [
+                right > position for drafted, right in drafts if drafted > position and right >= position
+            ]
+            found.append(sum(judged) / len(judged) if judged else None)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A recording: `source` says of which models, texts and build. By workload (flash_lsp.bench.speculation)."""
+
+    source: str
+    model: dict[str, Acceptance]
+    text: dict[str, Acceptance]
+
+    @classmethod
+    def load(cls) -> Self:
+        """The package's."""
+        raw: dict[str, Any] = json.loads((files("flash_lsp.bench.gpu") / TRACE).read_text())
+        model, text = {}, {}
+        for workload, found in raw["workloads"].items():
+            model[workload] = Acceptance.of_chances([[each == "1" for each in one] for one in found["model"]])
+            text[workload] = Acceptance(
+                tuple(
+                    tuple((int(drafted), int(right)) for drafted, right in zip(*one, strict=True))
+                    for one in found["text"]
+                )
+            )
+        return cls(raw["source"], model, text)
+
+
+def run_of_right(right: Sequence[bool]) -> int:
+    """How many are right before the first that is not, at most 7."""
+    return next((at for at, each in enumerate(right[:LONGEST]) if not each), min(len(right), LONGEST))
