@@ -1,6 +1,7 @@
 """The real server with a scripted model: `python scripted_server.py [--token-ms N] [--load-ms N] [--fail] ...`.
 
-The model completes the cursor's line to a line of SCRIPT that begins with it, and says nothing elsewhere.
+The model completes the cursor's line to a line of SCRIPT that begins with it, and says nothing elsewhere. With
+`--silent-until FILE` it says nothing at all before that file exists.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
 from typing import Any
@@ -50,8 +52,9 @@ class ScriptedEngine:
 
 
 class ScriptedCompleter:
-    def __init__(self, token_seconds: float) -> None:
+    def __init__(self, token_seconds: float, silent_until: Path | None) -> None:
         self._token_seconds = token_seconds
+        self._silent_until = silent_until
 
     def alternatives(self, first: Suggestion, *place: str, **limits: Any) -> list[Suggestion]:
         return [replace(first, text=f"{first.text[:1]}{number}") for number in range(2) if first.text]
@@ -68,6 +71,8 @@ class ScriptedCompleter:
         **limits: Any,
     ) -> Suggestion:
         print("a stray print must not reach the client")
+        while self._silent_until and not self._silent_until.exists() and not cancel.wait(0.01):
+            pass
         line = re.split(r"[\r\n]", prefix)[-1]
         if line == "boom = ":
             raise RuntimeError("the script says so")
@@ -91,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--token-ms", type=float, default=0.0)
     parser.add_argument("--load-ms", type=float, default=0.0)
+    parser.add_argument("--silent-until", type=Path)
     parser.add_argument("--fail", action="store_true")
     parser.add_argument("--tcp", type=int)
     options = parser.parse_args()
@@ -102,7 +108,7 @@ def main() -> None:
         if options.fail:
             raise ModelError(f"{settings.model}: no such model")
         engine: Any = ScriptedEngine()
-        completer: Any = ScriptedCompleter(options.token_ms / 1000)
+        completer: Any = ScriptedCompleter(options.token_ms / 1000, options.silent_until)
         return ModelDecoder(engine, completer, loop)
 
     run(create_server(load=load), ("127.0.0.1", options.tcp) if options.tcp else None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from lsprotocol import types
@@ -58,11 +59,12 @@ async def test_a_reply_at_the_deadline_is_followed_by_ready() -> None:
         assert second["source"] == "shown"
 
 
-async def test_superseding_cancelling_and_the_answer_after_them() -> None:
-    async with connect("nvim-0.12.4", "--token-ms", "100") as client:
+async def test_superseding_cancelling_and_the_answer_after_them(tmp_path: Path) -> None:
+    patient = {"deadlineMs": 10_000, "holdMs": 20_000}
+    speaks = tmp_path / "speaks"
+    async with connect("nvim-0.12.4", "--silent-until", str(speaks), **patient) as client:
         document = client.open("total = ")
         older = asyncio.create_task(client.suggest(document, 8))
-        await asyncio.sleep(0.02)
         newer = asyncio.create_task(client.suggest(document, 8))
         assert await older is None
         params = types.InlineCompletionParams(
@@ -78,6 +80,7 @@ async def test_superseding_cancelling_and_the_answer_after_them() -> None:
         with pytest.raises(JsonRpcException) as error:
             await asyncio.wrap_future(cancelled)
         assert error.value.code == -32800
+        speaks.touch()
         assert await client.suggest(document, 8) is not None
         silences = [record["silence"] for record in client.records]
         assert silences == ["superseded", "superseded", "cancelled", None]
