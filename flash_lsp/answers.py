@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from cachetools import LRUCache
 
@@ -69,17 +68,14 @@ class Answer:
     place: Place
     text: str
     complete: bool
-    """The decode came to its own end; else `text` is what was ready at a deadline."""
+    """Nothing more will come of the decode; else `text` is what was ready at a deadline."""
     silence: str | None = None
     others: tuple[str, ...] | None = None
     """Other texts for the same place, likely ones first; None: nobody has looked for them."""
-    unsure: str = ""
-    """A text that was silenced for want of confidence alone: it counts once typing has begun with it."""
+    cut: bool = False
+    """`text` is the likely beginning of what the model wrote."""
     verified: bool | None = True
     """Whether the model says so: None while only the draft model has, False where the model then said otherwise."""
-
-    CONFIRMING: ClassVar[int] = 2
-    """Characters of an unsure text that have to be typed as it has them. One may be chance."""
 
     def at(self, place: Place) -> Answer | None:
         """What this answer says at `place`, its own or one that typing its characters has led to; else None."""
@@ -92,15 +88,15 @@ class Answer:
         )
         if rest or others:
             best, *more = [rest, *(others or ())] if rest else others or ()
-            return Answer(place, best, self.complete, others=None if self.others is None else tuple(more))
+            others = None if self.others is None else tuple(more)
+            return Answer(place, best, self.complete, others=others, cut=self.cut)
         if rest is not None and typed < len(self.text):
             return Answer(place, "", self.complete, Silence.REPEATS_SUFFIX)
-        rest = place.rest_of(self.unsure, self.place)
-        if not rest:
-            return None
-        if typed < self.CONFIRMING:
-            return Answer(place, "", self.complete, self.silence, unsure=rest)
-        return Answer(place, rest, self.complete)
+        return None
+
+    def moved(self, place: Place, text: str) -> Answer:
+        """The same answer with the text that it has at another place."""
+        return Answer(place, text, self.complete, cut=self.cut, verified=self.verified)
 
     def rest_at(self, place: Place) -> str | None:
         """What remains of the text at `place`, which typing has led to; None if the typing disagrees."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from flash_lsp.prompt import templates
 from flash_lsp.prompt.builder import Prompt, build, context_tokens
 from flash_lsp.prompt.encoder import BlockEncoder
 from flash_lsp.prompt.window import ContextBlock, PromptState
+from flash_lsp.text import LINE_END
 
 PROMPT_TOKENS = 768
 """Budget of a prompt while typing: what a CPU of two cores reads in one to three seconds."""
@@ -49,6 +51,8 @@ class Suggestion:
     """Tokens put through the model: the rest of the prompt and what was generated."""
     silence: str | None
     """Why `text` is empty, where the engine's work was cut short before the first character; else None."""
+    likely: str = ""
+    """The beginning of `text` that is likely enough where all of it is not: complete lines, or else whole words."""
     others: tuple[Suggestion, ...] = ()
     """Different texts for the same place, if they were asked for."""
     passes: int = 0
@@ -123,8 +127,8 @@ class Completer:
         path: of the file, relative to its workspace. session: whose KV cache is used and left at the
         prompt and what was generated. state: of the document while it is edited; None: prefix and suffix
         enter the prompt exactly as they are. max_lines: 1 stops at the line's end, more at the block's.
-        deadline: a time.monotonic() value. min_logprob: a text that after a few tokens is less likely than
-        this, as a mean, is not worth its completion. progress: called with the text so far when it has grown.
+        deadline: a time.monotonic() value. min_logprob: a text less likely than this, as a mean, is not worth
+        its completion, but its beginning may be likely enough. progress: called with the text so far when it has grown.
         seconds, guessed: if the model would not answer within `seconds`, its draft model does so first, and `guessed`
         is called with that text as it grows; the result is the model's own as ever.
         Raises CapacityError if the prompt's fixed parts do not fit the context.
@@ -268,8 +272,14 @@ class Completer:
 _TRIES = 3
 """First tokens tried for each text wanted."""
 
-_ENOUGH_TO_JUDGE = 5
-"""Tokens after which a mean below the gate seldom recovers."""
+_HOPELESS = (math.inf, 1.5, 1.2, 1.0)
+"""In terms of the gate, the means below which a text seldom recovers after one token, two, three, and more."""
+
+_LIKELY = 2.0
+"""In terms of the gate, the joint log-probability that the first words of an unlikely text need."""
+
+_SHORTEST_LIKELY = 2
+"""Characters of such words. For one sign nobody presses another key."""
 
 _CUT_SHORT = {"cancelled", "deadline", "capacity"}
 
@@ -317,7 +327,7 @@ class _Run:
                 self._progress(output.text)
             if output.finish or output.new_tokens >= self._max_tokens:
                 break
-            if output.new_tokens >= _ENOUGH_TO_JUDGE and output.logprob < self._min_logprob:
+            if output.is_hopeless(self._min_logprob):
                 output.finish = "unsure"
                 break
         return self.result(output.finish or generation.finish or "length")
@@ -330,6 +340,7 @@ class _Run:
             finish=finish,
             tokens=len(output.ids),
             logprob=output.logprob,
+            likely=output.likely(self._min_logprob),
             first_ms=self._first_ms,
             total_ms=_ms_since(self._started),
             reused=self._session.reused - reused,
@@ -363,7 +374,34 @@ class _Output:
     @property
     def logprob(self) -> float:
         """Mean over the tokens of `text`."""
-        size = self._held + len(self.text.encode())
+        return self._mean(len(self.text))
+
+    def is_hopeless(self, gate: float) -> bool:
+        """Whether the text will most likely stay below `gate`, a mean log-probability."""
+        count = len(self._scored)
+        return count > 0 and self.logprob < gate * _HOPELESS[min(count, len(_HOPELESS)) - 1]
+
+    def likely(self, gate: float) -> str:
+        """The complete lines, as many as have a mean log-probability of at least `gate`; or else the whole words of
+        the first line, as many as have a joint one of at least _LIKELY times `gate`."""
+        first = len(self.text) - len(self.text.lstrip())
+        ends = [end.start() for end in LINE_END.finditer(self.text, first)]
+        passing = [end for end in ends if self._mean(end) >= gate]
+        if passing:
+            return self.text[: passing[-1]]
+        joint, sure = 0.0, 0
+        for (_, logprob), (after, _) in itertools.pairwise(self._scored):
+            joint += logprob
+            if joint < _LIKELY * gate:
+                break
+            sure = max(after - self._held, 0)
+        line = self.text[: ends[0] if ends else None]
+        words = _whole_words(line, len(_whole_characters(line.encode()[:sure])))
+        return words if len(words.strip()) >= _SHORTEST_LIKELY else ""
+
+    def _mean(self, length: int) -> float:
+        """Mean log-probability over the tokens of the first `length` characters."""
+        size = self._held + len(self.text[:length].encode())
         parts = [logprob for start, logprob in self._scored if start < size]
         return sum(parts) / len(parts) if parts else 0.0
 
@@ -383,6 +421,14 @@ class _Output:
         grown = len(text) > len(self.text)
         self.text = text
         return grown
+
+
+def _whole_words(line: str, length: int) -> str:
+    """The first `length` characters of `line` less a word that goes on behind them and trailing space."""
+    beginning = line[:length]
+    if re.match(r"\w", line[length:]):
+        beginning = re.sub(r"\w+\Z", "", beginning)
+    return beginning.rstrip()
 
 
 def _whole_characters(data: bytes) -> str:

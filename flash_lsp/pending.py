@@ -39,7 +39,9 @@ class Reply:
     held: bool
     """The deadline passed with nothing ready."""
     complete_line: bool
-    """The first line of the text is known to its end."""
+    """The first line of the text is known to its end, or as far as it is likely enough."""
+    cut: bool = False
+    """The text is the likely beginning of what the model wrote."""
     others: tuple[str, ...] = ()
     """More texts to choose from, where several were asked for."""
     suggestion: Suggestion | None = None
@@ -84,6 +86,7 @@ class Pending:
         others: Sequence[str] = (),
         silence: str | None = None,
         complete_line: bool = False,
+        cut: bool = False,
         suggestion: Suggestion | None = None,
         verified: bool | None = True,
     ) -> None:
@@ -100,6 +103,7 @@ class Pending:
                 seconds,
                 self.held,
                 complete_line,
+                cut,
                 tuple(others),
                 suggestion,
                 verified,

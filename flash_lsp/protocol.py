@@ -71,7 +71,9 @@ class ReplyRecord(TypedDict):
     held: bool
     """The deadline passed with nothing ready."""
     complete_line: bool
-    """The first line of the text is complete; false for an empty reply."""
+    """The first line of the text is complete, or as long as it will be; false for an empty reply."""
+    cut: bool
+    """The text is the beginning, likely enough, of one that is not."""
     verified: bool | None
     """Whether the model itself says the text: null while only its draft model does, false where it said otherwise."""
     on_time: bool
@@ -102,6 +104,7 @@ def reply_record(uri: str, number: int, reply: Reply) -> ReplyRecord:
         ms=round(reply.seconds * 1000, 3),
         held=reply.held,
         complete_line=reply.complete_line,
+        cut=reply.cut,
         verified=reply.verified,
         on_time=bool(reply.text) and not reply.held,
         prompt_tokens=decode.reused + decode.computed - decode.tokens if decode else None,

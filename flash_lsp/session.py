@@ -285,12 +285,12 @@ class DocumentSession:
     def _judge(self, flight: Flight, suggestion: Suggestion) -> Answer:
         """A finished decode after the filters."""
         place = flight.place
-        text, silence, unsure = suggestion.text, suggestion.silence, ""
+        text, silence, cut = suggestion.text, suggestion.silence, False
         if silence is None:
-            filtered = self._filtered(place, text, suggestion.logprob, flight.gate)
+            filtered = self._filtered(place, text, suggestion.logprob, flight.gate, suggestion.likely)
+            left_out = text[len(suggestion.likely) :].split("\n", 1)[0]
+            cut = bool(filtered.text and suggestion.logprob < flight.gate and left_out.strip())
             text, silence = filtered.text, filtered.silence and str(filtered.silence)
-            if filtered.silence is filters.Silence.LOW_CONFIDENCE:
-                unsure = self._filtered(place, suggestion.text).text
         if suggestion.finish == "repetition":
             text, silence = "", str(filters.Silence.REPETITION)
         if silence is None and not text:
@@ -301,10 +301,10 @@ class DocumentSession:
         return Answer(
             place,
             "" if silence else text,
-            suggestion.finish not in ("length", "unsure"),
+            suggestion.finish != "length",
             silence,
             None if flight.candidates == 1 else tuple(distinct(others, but=[text])),
-            unsure,
+            cut,
         )
 
     def _gate(self, candidates: int) -> float:
@@ -312,9 +312,11 @@ class DocumentSession:
         return filters.GATES[self.settings.eagerness] if candidates == 1 else -math.inf
 
     def _filtered(
-        self, place: Place, text: str, logprob: float = 0.0, gate: float = -math.inf
+        self, place: Place, text: str, logprob: float = 0.0, gate: float = -math.inf, likely: str = ""
     ) -> filters.Filtered:
-        return filters.apply(place.language, place.prefix, place.suffix, text, logprob, min_logprob=gate)
+        return filters.apply(
+            place.language, place.prefix, place.suffix, text, logprob, min_logprob=gate, likely=likely
+        )
 
     def _start_reading(self) -> None:
         """Decode what follows the suggestion that is shown, as if it were accepted, once it has stood for a while."""
@@ -323,7 +325,8 @@ class DocumentSession:
 
     def _read_on(self) -> None:
         self._reading = None
-        if self._told and self._flight is None and self._pending is None:
+        unlikely = self._shown is not None and self._shown.cut
+        if self._told and self._flight is None and self._pending is None and not unlikely:
             self._decode_ahead(self._told.place.after(self._told.text), None)
 
     def _stop_reading(self) -> None:
@@ -336,7 +339,7 @@ class DocumentSession:
         shown, told = self._shown, self._told
         rest = answer.rest_at(shown.place) if shown else None
         if shown and rest and rest.startswith(shown.text):
-            self._shown = Answer(shown.place, rest, answer.complete)
+            self._shown = answer.moved(shown.place, rest)
         elif shown and shown.verified is None and shown.place.typed_since(answer.place) is not None:
             self._shown = replace(shown, verified=False)
         rest = answer.rest_at(told.place) if told else None
@@ -377,13 +380,14 @@ class DocumentSession:
         if text:
             self._told = _Told(pending.place, pending.offset, text)
             if answer is not self._shown:
-                self._shown = Answer(pending.place, text, answer.complete, verified=answer.verified)
+                self._shown = answer.moved(pending.place, text)
             self._start_reading()
         pending.answer(
             text,
             others=others,
             silence=answer.silence,
             complete_line=answer.first_line_complete(text),
+            cut=answer.cut,
             suggestion=suggestion,
             verified=answer.verified,
         )

@@ -37,6 +37,8 @@ class Request:
     """The server's reason for suggesting nothing."""
     sent: float = 0.0
     """When it was sent, seconds by time.perf_counter()."""
+    cut: bool = False
+    """The text is as much of the model's line as it is sure of."""
     flicker: bool = False
     """The reply took away or changed a suggestion that was on the screen."""
 
@@ -57,6 +59,7 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
     cases = [each for each in judged if each.ahead is not None and (each.text or rest_of_line(each.ahead))]
     shown = [each for each in cases if each.text]
     exact = [each for each in shown if first_line(each.text) == first_line(each.ahead or "")]
+    right = [each for each in shown if (each.ahead or "").startswith(first_line(each.text))]
     return {
         "requests": len(requests),
         "judged": len(judged),
@@ -66,6 +69,7 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         **percentiles("", [each.ms for each in judged]),
         **percentiles("server_", [each.server_ms for each in answered if each.server_ms is not None]),
         "on_time_share": share(on_time, judged),
+        "whole_on_time_share": share([each for each in on_time if not each.cut], judged),
         "held_share": share([each for each in judged if each.superseded or each.held], judged),
         "empty_share": share([each for each in judged if not each.text], judged),
         "decoded_ahead_share": share([each for each in asked if each.source in CACHED], asked),
@@ -76,6 +80,8 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         "exact_cases": len(cases),
         "exact_all": share(exact, cases),
         "exact_shown": share(exact, shown),
+        "right_all": share(right, cases),
+        "right_shown": share(right, shown),
     }
 
 

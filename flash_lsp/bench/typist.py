@@ -143,6 +143,7 @@ class Typist:
                 server_ms=record["ms"] if record else None,
                 silence=record["silence"] if record else None,
                 sent=sent,
+                cut=record is not None and record["cut"],
                 flicker=flicker,
             )
         )

@@ -114,11 +114,14 @@ def complete_at(
                 max_lines=max(lines, 1),
                 max_tokens=max_tokens,
                 deadline=None if deadline_ms is None else loaded + deadline_ms / 1000,
+                min_logprob=filters.MIN_LOGPROB,
             )
         ).result()
         backend = engine.backend.name
     language = language_id(location.path)
-    filtered = filters.apply(language, prefix, suffix, suggestion.text, suggestion.logprob)
+    filtered = filters.apply(
+        language, prefix, suffix, suggestion.text, suggestion.logprob, likely=suggestion.likely
+    )
     silence = filtered.silence if lines else MID_LINE
     return {
         "path": str(location.path),

@@ -47,10 +47,14 @@ def replay_rows(figures: Mapping[str, Any]) -> dict[str, str]:
         "superseded within the deadline / later": f"{figures['superseded_early']} / {figures['superseded_late']}",
         "typed through what was shown": percent(figures["type_through_share"]),
         "latency p50 / p95 / p99": " / ".join(milliseconds(figures[f"p{n}_ms"]) for n in (50, 95, 99)),
-        "complete first line on time": percent(figures["on_time_share"]),
+        "final first line on time / whole": " / ".join(
+            percent(figures[name]) for name in ("on_time_share", "whole_on_time_share")
+        ),
         "held beyond the deadline": percent(figures["held_share"]),
         "empty": percent(figures["empty_share"]),
         "from cache": percent(figures["cached_share"]),
+        "right as far as shown, of the shown": percent(figures["right_shown"]),
+        "right as far as shown, of all": percent(figures["right_all"]),
         "first line right, of the shown": percent(figures["exact_shown"]),
         "first line right, of all": percent(figures["exact_all"]),
     }

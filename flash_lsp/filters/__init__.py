@@ -26,12 +26,19 @@ class Filtered:
 
 
 def apply(
-    language: str, prefix: str, suffix: str, text: str, logprob: float, *, min_logprob: float = MIN_LOGPROB
+    language: str,
+    prefix: str,
+    suffix: str,
+    text: str,
+    logprob: float,
+    *,
+    min_logprob: float = MIN_LOGPROB,
+    likely: str = "",
 ) -> Filtered:
     """Run all filters over the model's `text` for the place between `prefix` and `suffix`.
 
     language: LSP language id. prefix, suffix: the file's text before and after the cursor. logprob: mean
-    natural log-probability of the text's tokens; below `min_logprob` nothing is shown.
+    natural log-probability of the text's tokens; below `min_logprob` no more than `likely`, its beginning, is shown.
     """
     filters: tuple[Callable[[Candidate], str | Silence], ...] = (
         trim,
@@ -41,7 +48,7 @@ def apply(
         cut_repeated_suffix,
         cut_unbalanced,
     )
-    candidate = Candidate(language, prefix, suffix, text, logprob)
+    candidate = Candidate(language, prefix, suffix, text, logprob, likely)
     for each in filters:
         result = each(candidate)
         if isinstance(result, Silence):

@@ -37,6 +37,8 @@ class Candidate:
     text: str
     logprob: float
     """Mean natural log-probability of its tokens."""
+    likely: str = ""
+    """The beginning of `text` that is likely enough where all of it is not."""
 
     @property
     def line_before(self) -> str:

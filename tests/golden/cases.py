@@ -14,7 +14,8 @@ Each case is a `[[case]]` of a file that is named for the behaviour it shows:
     after             the document when all that is shown in the end is accepted; left out where nothing is shown
     crlf              the document's line ends are \\r\\n
 
-Scripted cases add `model`, what the model writes in one decode after the other, and `logprob`.
+Scripted cases add `model`, what the model writes in one decode after the other, `logprob`, and `likely`, the
+beginning of what it writes that is likely enough.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ class Scripted(Editor):
         model = case.get("model", [])
         self._words = [model] if isinstance(model, str) else list(model)
         self._fields: dict[str, Any] = {"logprob": case.get("logprob", -0.1)}
+        self._likely = case.get("likely", "")
         self._others = [suggestion(other) for other in case.get("candidates", [])]
 
     @property
@@ -30,7 +31,9 @@ class Scripted(Editor):
         asked = super().ask(invoked=invoked, candidates=3 if invoked else 1)
         while not asked.replies:
             assert self._words, "the case has no more words for the model"
-            self.decoder.last.end(self._words.pop(0), "block", **self._fields, others=self._others)
+            words = self._words.pop(0)
+            likely = self._likely if words.startswith(self._likely) else ""
+            self.decoder.last.end(words, "block", **self._fields, likely=likely, others=self._others)
         return asked.reply
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from engine.scripted import CONFIG, ScriptedBackend
 
-from flash_engine import CapacityError, Engine, ModelError, Session, Tokenizer
-from flash_lsp.completer import Completer, Suggestion
+from flash_engine import CapacityError, Engine, ModelError, Session, Token, Tokenizer
+from flash_lsp.completer import Completer, Suggestion, _Output
 from flash_lsp.prompt.window import PromptState
 
 END_OF_TEXT = 0
@@ -104,6 +104,30 @@ def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) ->
     assert sure.text.startswith(unsure.text)
     assert unsure.text != sure.text
     assert go_on("x = ", min_logprob=sure.logprob - 0.001).text == sure.text
+
+
+@pytest.mark.parametrize(
+    ("tokens", "held", "likely"),
+    [
+        ([("self", -0.5), (".", -0.5), ("total", -3.0), ("\n", 0.0)], "", "self."),
+        ([("to", -0.5), ("tal", -3.0), ("\n", 0.0)], "", ""),
+        ([("to", -0.5), ("tal", -0.5), (" = ", -3.0), ("\n", 0.0)], "to", "tal"),
+        ([("x", -1.5), ("\n", 0.0)], "", ""),
+        ([("ab", -1.9), ("\n", 0.0)], "", "ab"),
+        ([("ab", -2.1), ("\n", 0.0)], "", ""),
+        ([(" été", -0.1), (" 中", -0.1), ("文", -4.0), ("\n", 0.0)], "", " été"),
+        ([("a", -0.1), (" = 1", -0.1), ("\n", -0.1), ("b", -9.0), (" = 2", -0.1)], "", "a = 1"),
+        ([("\n    ", -0.1), ("return", -0.1), (" x", -9.0), ("\n", -0.1)], "", "\n    return"),
+        ([("x = ", -1.5)], "", ""),
+        ([], "", ""),
+    ],
+)
+def test_the_likely_beginning(tokens: list[tuple[str, float]], held: str, likely: str) -> None:
+    output = _Output("" if likely != "\n    return" else "def f():", held.encode(), 9)
+    for text, logprob in tokens:
+        output.add(Token(0, logprob, text.encode()))
+    assert output.likely(-1.0) == likely
+    assert output.text.startswith(likely)
 
 
 def test_log_probability_is_the_mean_over_the_text_alone(writer: Callable[[str], Complete]) -> None:

@@ -31,6 +31,7 @@ def test_golden_case(case: dict[str, Any]) -> None:
 
 def test_the_threshold_is_the_callers() -> None:
     assert filters.apply("python", "x", "", " = 1", -3.0, min_logprob=-4.0).text == " = 1"
+    assert filters.apply("python", "x", "", " = 1", -3.0, likely=" =").text == " ="
     assert filters.apply("python", "x", "", " = 1", -3.0).silence is Silence.LOW_CONFIDENCE
 
 

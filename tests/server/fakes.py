@@ -56,11 +56,12 @@ def suggestion(
     *,
     logprob: float = -0.1,
     silence: str | None = None,
+    likely: str = "",
     others: Sequence[Suggestion] = (),
 ) -> Suggestion:
     return Suggestion(
         text=text, finish=finish, tokens=3, logprob=logprob, first_ms=1.0, total_ms=2.0, reused=10, computed=5,
-        silence=silence, others=tuple(others),
+        silence=silence, likely=likely, others=tuple(others),
     )  # fmt: skip
 
 

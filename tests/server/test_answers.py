@@ -89,16 +89,3 @@ def test_a_flight_agrees_until_what_it_produced_contradicts() -> None:
     assert flight.agrees(Place("x = a", ""))
     assert flight.agrees(Place("x = abc", ""))
     assert not flight.agrees(Place("x = b", ""))
-
-
-def test_an_unsure_text_counts_once_two_of_its_characters_were_typed() -> None:
-    answers = Answers()
-    answers.add(Answer(Place("x = ", "\n"), "", True, "low-confidence", unsure="total"))
-    first = answers.find(Place("x = t", "\n"))
-    assert first is not None
-    assert (first.text, first.silence) == ("", "low-confidence")
-    second = answers.find(Place("x = to", "\n"))
-    assert second is not None
-    assert (second.text, second.silence) == ("tal", None)
-    assert answers.find(Place("x = tx", "\n")) is None
-    assert answers.find(Place("x = total", "\n")) is None

@@ -68,8 +68,8 @@ async def test_a_keystroke_that_diverges_reuses_the_cache() -> None:
         client.edit(document, len(document.text), 0, "Q")
         await client.suggest(document, len(document.text))
         first, second = client.records
-        assert first["computed"] > 100
-        assert second["reused"] > 100
+        assert first["prompt_tokens"] > 40, "a slow machine begins with a small window"
+        assert second["reused"] > 0.8 * first["prompt_tokens"]
         assert second["computed"] - second["generated"] < 10, "no more than the last words are read again"
 
 

@@ -132,17 +132,15 @@ def test_a_suggestion_that_stands_costs_one_decode_ahead_and_no_more() -> None:
     assert len(editor.decoder.decodes) == 2
 
 
-def test_an_unlikely_text_that_typing_confirms_is_completed_before_the_next_request() -> None:
+def test_a_suggestion_cut_to_what_is_likely_costs_nothing_more() -> None:
     editor = Editor("x = ")
-    editor.ask()
-    editor.decoder.last.end("total + fir", "unsure", logprob=-3.0)
-    editor.type("t")
-    assert editor.ask().reply.silence == "low-confidence"
-    editor.type("o")
-    assert editor.decoder.last.job.min_logprob < -1e9, "it is on the screen next, so it is worth its end"
-    editor.decoder.last.end("tal + first", logprob=-3.0)
     asked = editor.ask()
-    assert (asked.reply.text, asked.reply.complete_line) == ("tal + first", True)
-    editor.type("t")
-    assert editor.ask().reply.text == "al + first"
-    assert len(editor.decoder.decodes) == 2
+    editor.decoder.last.end("total + tax", "unsure", logprob=-3.0, likely="total")
+    assert (asked.reply.text, asked.reply.complete_line, asked.reply.cut) == ("total", True, True)
+    editor.type("to")
+    again = editor.ask()
+    assert (again.reply.text, again.reply.source, again.reply.cut) == ("tal", "shown", True)
+    editor.clock.advance(10.0)
+    assert len(editor.decoder.decodes) == 1
+    editor.type("tal")
+    assert len(editor.decoder.decodes) == 2, "behind it the model may know more"

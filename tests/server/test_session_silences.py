@@ -78,3 +78,21 @@ def test_eagerness_moves_the_gate(eagerness: str, shown: bool) -> None:
     asked = editor.ask()
     editor.decoder.last.end("foo", logprob=-1.5)
     assert bool(asked.reply.text) is shown
+
+
+@pytest.mark.parametrize(
+    ("text", "likely", "shown", "cut"),
+    [
+        ("total + tax", "total", "total", True),
+        ("total + tax", "", "", False),
+        ("a = 1\n    b = fo", "a = 1", "a = 1", False),
+        ("total", "total", "total", False),
+    ],
+)
+def test_of_an_unlikely_text_its_likely_beginning(text: str, likely: str, shown: str, cut: bool) -> None:
+    editor = Editor("x = ")
+    asked = editor.ask()
+    editor.decoder.last.end(text, "unsure", logprob=-3.0, likely=likely)
+    assert (asked.reply.text, asked.reply.cut) == (shown, cut)
+    assert asked.reply.complete_line == bool(shown)
+    assert asked.reply.silence == (None if shown else "low-confidence")
