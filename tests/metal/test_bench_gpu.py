@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import mlx.core as mx
 import pytest
 
-from flash_lsp.bench.gpu import run
+from flash_engine.backends.fused import FusedCache
+from flash_lsp.bench.gpu import run, speculation
 from flash_lsp.bench.gpu.shapes import SHAPES, Shape
+from flash_lsp.bench.gpu.trace import Acceptance, Trace
 from flash_metal.launches import Heads
 from flash_metal.registry import Registry
 from offmac import host
@@ -38,6 +41,67 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["passes"]["1"]["v"] == 1
     assert stages == sorted(stages)
     assert stages[-1] == 1
+
+
+@pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
+def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mx, "compile", lambda one_pass: one_pass)
+    monkeypatch.setattr(speculation, "LENGTHS", (2,))
+    monkeypatch.setattr(speculation, "_pipelined", lambda bench, shape, context: 0.0)
+    trace = Trace(
+        "made up", {"infill": Acceptance.of_chances([[True] * 20])}, {"edit": Acceptance((((7, 7),) * 20,))}
+    )
+    kernels = Registry(partial(host.kernel, orders=1))
+    found = speculation.run(kernels, TINY, TINY, trace=trace, context=16, tokens=9, texts=1, rounds=1)
+    assert found["replayed"] == "made up"
+    assert found["v"][1] == 1
+    assert found["model"]["infill"]["2"]["tokens_per_pass"] == 3
+    assert found["text"]["edit"]["texts"]["tokens_per_pass"] == 8
+    assert found["model"]["80% a token"]["2"]["speedup"] > 0
+
+
+class Text:
+    """A backend whose cache must hold 0, 1, 2, ...: it chooses the number after the one given, and drafts right."""
+
+    def __init__(self) -> None:
+        self.passes: list[list[int]] = []
+
+    def choose(self, tokens: list[int], cache: FusedCache, *, vocabulary: int) -> list[tuple[int, float]]:
+        assert tokens == list(range(cache.length, cache.length + len(tokens)))
+        self.passes.append(tokens)
+        cache.hold(cache.length + len(tokens))
+        return [(token + 1, 0.0) for token in tokens]
+
+    def greedy(
+        self, tokens: list[int], cache: FusedCache, count: int, *, vocabulary: int
+    ) -> list[tuple[int, float]]:
+        whole = [*tokens, *range(tokens[-1] + 1, tokens[-1] + count)]
+        return self.choose(whole, cache, vocabulary=vocabulary)[-count:]
+
+
+def test_drafts_are_rolled_back() -> None:
+    """Both caches hold what is committed, whatever is accepted, and the draft model reads what it has not read."""
+    bench: Any = speculation.Bench.__new__(speculation.Bench)
+    bench._context, bench._vocabulary = 1, 256
+    bench.main, bench.draft = Text(), Text()
+    bench._main_cache, bench._draft_cache = (FusedCache(mx.zeros((4,))) for _ in range(2))
+    for cache in (bench._main_cache, bench._draft_cache):
+        cache.hold(1)
+    run = bench.with_model(iter([3, 9, 9, 9, 0, 1, 9, 3, 9, 9, 9, 0]), 12, 3)
+    assert (run.tokens, run.passes) == (12, 5)
+    assert [part[0] for part in bench.main.passes] == [1, 5, 6, 8, 12]
+    assert [part[0] for part in bench.draft.passes] == [1, 4, 6, 8, 11]
+    assert bench._main_cache.length == 13
+
+
+def test_acceptance() -> None:
+    made = Acceptance.of_chances([[True, True, False, True]])
+    assert made.texts == (((7, 2), (7, 1), (7, 0), (7, 1)),)
+    assert made.rate == 0.75
+    assert made.by_position()[:3] == [0.75, pytest.approx(1 / 3), 0.0]
+    assert abs(Acceptance.at_rate(0.8, texts=200).rate - 0.8) < 0.02
+    recorded = Trace.load()
+    assert all(0.5 < each.rate < 1 for each in (*recorded.model.values(), *recorded.text.values()))
 
 
 def test_bytes() -> None:

@@ -35,7 +35,6 @@ RATE = 0.8
 """Acceptance a token of the made-up trace."""
 LENGTHS = (2, 3, 4, 5)
 """Tokens that the draft model drafts a round."""
-_BATCH = 8
 
 
 @dataclass(slots=True)
@@ -146,7 +145,7 @@ class Bench:
         run.seconds = time.perf_counter() - begin
         return run
 
-    def pass_ms(self, of: FusedBackend, tokens: int, rounds: int = 20) -> float:
+    def pass_ms(self, of: FusedBackend, tokens: int, rounds: int) -> float:
         """A pass of `tokens`, with what is chosen after each on the host: the median."""
         kept = self._main_cache if of is self.main else self._draft_cache
         found = []
@@ -157,7 +156,7 @@ class Bench:
             found.append(time.perf_counter() - begin)
         return 1e3 * statistics.median(found)
 
-    def drafting_ms(self, count: int, rounds: int = 12) -> float:
+    def drafting_ms(self, count: int, rounds: int) -> float:
         """Drafting `count` tokens, the first after two that are unread."""
         found = []
         for _ in range(rounds):
@@ -177,11 +176,13 @@ def run(
     context: int = CONTEXT,
     tokens: int = 48,
     texts: int = 24,
+    rounds: int = 20,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
     """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, and of texts.
 
     trace: the package's unless given. Of each source and workload of it, and of RATE, up to `texts` texts of `tokens`.
+    rounds: of each measured pass.
     """
     trace = trace or Trace.load()
     made_up = Acceptance.at_rate(RATE, texts=texts, tokens=tokens)
@@ -190,9 +191,9 @@ def run(
     progress("passes", 0.2)
     for size in range(1, LONGEST + 2):  # each is recorded or compiled at its first use
         bench.pass_ms(bench.main, size, 1)
-    passes = {size: bench.pass_ms(bench.main, size) for size in range(1, LONGEST + 2)}
-    bench.drafting_ms(LONGEST, 2)
-    drafting = {count: bench.drafting_ms(count) for count in range(1, LONGEST + 1)}
+    passes = {size: bench.pass_ms(bench.main, size, rounds) for size in range(1, LONGEST + 2)}
+    bench.drafting_ms(LONGEST, 1)
+    drafting = {count: bench.drafting_ms(count, rounds) for count in range(1, LONGEST + 1)}
     progress("pipelined by MLX", 0.3)
     pipelined = _pipelined(bench, main, context)
     found: dict[str, Any] = {
