@@ -11,6 +11,7 @@ import pytest
 from flash_engine.backends.fused import FusedCache
 from flash_lsp.bench.gpu import run, speculation
 from flash_lsp.bench.gpu.shapes import SHAPES, Shape
+from flash_lsp.bench.gpu.speculation import Place
 from flash_lsp.bench.gpu.trace import Acceptance, Trace
 from flash_metal.launches import Heads
 from flash_metal.registry import Registry
@@ -55,9 +56,9 @@ def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
     found = speculation.run(kernels, TINY, TINY, trace=trace, context=16, tokens=9, texts=1, rounds=1)
     assert found["replayed"] == "made up"
     assert found["v"][1] == 1
-    assert found["model"]["infill"]["2"]["tokens_per_pass"] == 3
-    assert found["text"]["edit"]["texts"]["tokens_per_pass"] == 8
-    assert found["model"]["80% a token"]["2"]["speedup"] > 0
+    assert found["model"]["infill"]["by_draft_length"][2]["tokens_per_pass"] == 3
+    assert found["text"]["edit"]["by_draft_length"][0]["tokens_per_pass"] == 8
+    assert found["both"]["edit"]["by_draft_length"][2]["speedup"] > 0
 
 
 class Text:
@@ -87,11 +88,14 @@ def test_drafts_are_rolled_back() -> None:
     bench._main_cache, bench._draft_cache = (FusedCache(mx.zeros((4,))) for _ in range(2))
     for cache in (bench._main_cache, bench._draft_cache):
         cache.hold(1)
-    run = bench.with_model(iter([3, 9, 9, 9, 0, 1, 9, 3, 9, 9, 9, 0]), 12, 3)
-    assert (run.tokens, run.passes) == (12, 5)
-    assert [part[0] for part in bench.main.passes] == [1, 5, 6, 8, 12]
-    assert [part[0] for part in bench.draft.passes] == [1, 4, 6, 8, 11]
-    assert bench._main_cache.length == 13
+    right = [3, 9, 9, 9, 0, 1, 9, 2, 9, 9, 3, 9, 9, 9, 0]
+    places = [Place(0, 0, each) for each in right]
+    places[7] = Place(4, 2, 9)
+    run = bench.speculative(iter(places), 12, 3)
+    assert (run.tokens, run.passes) == (14, 5)
+    assert [part[0] for part in bench.main.passes] == [1, 5, 6, 8, 11]
+    assert [part[0] for part in bench.draft.passes] == [1, 4, 6, 8]
+    assert bench._main_cache.length == 15
 
 
 def test_acceptance() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain, cycle
+from typing import Any, NamedTuple
 
 import mlx.core as mx
 
@@ -35,6 +36,15 @@ RATE = 0.8
 """Acceptance a token of the made-up trace."""
 LENGTHS = (2, 3, 4, 5)
 """Tokens that the draft model drafts a round."""
+
+
+class Place(NamedTuple):
+    """A place in a text: the length of the draft from texts there, 0 for none, and how many tokens of it, and of a
+    draft of 7 by the draft model, are right."""
+
+    text: int
+    text_right: int
+    model_right: int
 
 
 @dataclass(slots=True)
@@ -104,44 +114,36 @@ class Bench:
         found = self.main.greedy([1], kept, text, vocabulary=self._vocabulary)
         return Run(len(found), text, time.perf_counter() - begin)
 
-    def with_model(self, accepted: Iterator[int], text: int, length: int) -> Run:
-        """Drafts of `length` tokens, of which `accepted` tells at each place how many would be."""
+    def speculative(self, places: Iterator[Place], text: int, length: int) -> Run:
+        """`text` tokens, each round with the draft from texts if there is one, else with one of `length` tokens by the
+        draft model. `places` tells what is accepted at each place."""
         main, draft = self._main_cache, self._draft_cache
         main.trim(self._context)
         draft.trim(self._context)
         given, unread, run = 1, [1], Run()
         begin = time.perf_counter()
         while run.tokens < text:
-            drafted = self.draft.greedy(unread, draft, length, vocabulary=self._vocabulary)
-            tokens = [token for token, _ in drafted]
+            place = next(places)
+            if place.text:
+                tokens = [(given + 1 + i) % self._vocabulary for i in range(place.text)]
+                right = place.text_right
+            elif length:
+                drafted = self.draft.greedy(unread, draft, length, vocabulary=self._vocabulary)
+                tokens, right = [token for token, _ in drafted], min(place.model_right, length)
+            else:
+                tokens, right = [], 0
             chosen = self.main.choose([given, *tokens], main, vocabulary=self._vocabulary)
-            right = min(next(accepted), length)
-            main.trim(main.length - (length - right))
-            draft.trim(min(draft.length, main.length))
+            main.trim(main.length - (len(tokens) - right))
             given = chosen[right][0]
-            unread = [*tokens[length - (main.length - draft.length) :], given]
+            if place.text:
+                unread = [*unread, *tokens[:right], given]
+            elif length:
+                draft.trim(min(draft.length, main.length))
+                unread = [*tokens[length - (main.length - draft.length) :], given]
             run.tokens += right + 1
             run.passes += 1
             for _ in range(right):
-                next(accepted)
-        run.seconds = time.perf_counter() - begin
-        return run
-
-    def with_texts(self, drafts: Iterator[tuple[int, int]], text: int) -> Run:
-        """Drafts that cost nothing: at each place their length and how much of it is right."""
-        main = self._main_cache
-        main.trim(self._context)
-        given, run = 1, Run()
-        begin = time.perf_counter()
-        while run.tokens < text:
-            length, right = next(drafts)
-            chosen = self.main.choose([given] + [1] * length, main, vocabulary=self._vocabulary)
-            main.trim(main.length - (length - right))
-            given = chosen[right][0]
-            run.tokens += right + 1
-            run.passes += 1
-            for _ in range(right):
-                next(drafts)
+                next(places)
         run.seconds = time.perf_counter() - begin
         return run
 
@@ -210,17 +212,19 @@ def run(
             f"{RATE:.0%} a token": _accepted(made_up),
         },
     }
-    sources = {f"{RATE:.0%} a token": made_up}
-    progress("drafts of the model", 0.4)
-    found["model"] = {
-        name: _with_model(bench, each, tokens, texts, pipelined)
-        for name, each in (sources | trace.model).items()
+    rate = f"{RATE:.0%} a token"
+    models, texts_by = {rate: made_up, **trace.model}, {rate: made_up, **trace.text}
+    measured = {
+        "model": ({key: _places(each, None) for key, each in models.items()}, LENGTHS),
+        "text": ({key: _places(None, each) for key, each in texts_by.items()}, (0,)),
+        "both": ({key: _places(trace.model[key], each) for key, each in trace.text.items()}, LENGTHS),
     }
-    progress("drafts of texts", 0.8)
-    found["text"] = {
-        name: _with_texts(bench, each, tokens, texts, pipelined)
-        for name, each in (sources | trace.text).items()
-    }
+    for share, (name, (workloads, lengths)) in enumerate(measured.items()):
+        progress(f"drafts: {name}", 0.4 + 0.2 * share)
+        found[name] = {
+            key: _in_turn(bench, places[:texts], lengths, tokens, pipelined)
+            for key, places in workloads.items()
+        }
     progress("done", 1.0)
     return found
 
@@ -236,62 +240,42 @@ def _accepted(acceptance: Acceptance) -> dict[str, Any]:
     return {"first": acceptance.rate, "by_position": acceptance.by_position()}
 
 
-def _with_model(
-    bench: Bench, acceptance: Acceptance, tokens: int, texts: int, pipelined: float
-) -> dict[str, Any]:
-    ways: dict[str, Callable[[Iterator[tuple[int, int]]], Run]] = {
-        str(length): lambda drafts, length=length: bench.with_model(  # type: ignore[misc]
-            (right for _, right in drafts), tokens, length
-        )
-        for length in LENGTHS
-    }
-    return _in_turn(bench, ways, acceptance, tokens, texts, pipelined)
-
-
-def _with_texts(
-    bench: Bench, acceptance: Acceptance, tokens: int, texts: int, pipelined: float
-) -> dict[str, Any]:
-    ways = {"texts": lambda drafts: bench.with_texts(drafts, tokens)}
-    return _in_turn(bench, ways, acceptance, tokens, texts, pipelined)
-
-
 def _in_turn(
-    bench: Bench,
-    ways: dict[str, Callable[[Iterator[tuple[int, int]]], Run]],
-    acceptance: Acceptance,
-    tokens: int,
-    texts: int,
-    pipelined: float,
+    bench: Bench, places: list[list[Place]], lengths: Sequence[int], tokens: int, pipelined: float
 ) -> dict[str, Any]:
-    """Text by text: plain, then each way on the same text."""
-    plain, sums = Run(), {name: Run() for name in ways}
-    chosen = acceptance.texts[:texts]
-    for number in range(len(chosen)):
+    """Text by text: plain, then speculatively with each of `lengths` of the draft model, on the same text."""
+    plain, sums = Run(), {length: Run() for length in lengths}
+    for number in range(len(places)):
         _add(plain, bench.plain(tokens))
-        for name, way in ways.items():
-            _add(sums[name], way(_from(acceptance, number)))
+        for length in lengths:
+            rest = [*places[number:], *places[:number]]
+            _add(sums[length], bench.speculative(chain.from_iterable(cycle(rest)), tokens, length))
     fastest = max(plain.rate, pipelined)
     return {
         "plain_tokens_s": plain.rate,
-        **{
-            name: {
+        "by_draft_length": {
+            length: {
                 "tokens_s": each.rate,
                 "tokens_per_pass": each.tokens / each.passes,
                 "speedup": each.rate / fastest,
             }
-            for name, each in sums.items()
+            for length, each in sums.items()
         },
     }
+
+
+def _places(model: Acceptance | None, text: Acceptance | None) -> list[list[Place]]:
+    """By text, what each of the sources would have accepted; None: it is not used."""
+    nothing = [[(0, 0)] * len(each) for source in (model, text) if source for each in source.texts]
+    by_text = text.texts if text else nothing
+    by_model = model.texts if model else nothing
+    return [
+        [Place(*drafted, right) for drafted, (_, right) in zip(*pair, strict=True)]
+        for pair in zip(by_text, by_model, strict=True)
+    ]
 
 
 def _add(to: Run, more: Run) -> None:
     to.tokens += more.tokens
     to.passes += more.passes
     to.seconds += more.seconds
-
-
-def _from(acceptance: Acceptance, number: int) -> Iterator[tuple[int, int]]:
-    """The drafts from the start of a text on, the other texts behind it, without an end."""
-    while True:
-        for text in acceptance.texts[number:] + acceptance.texts[:number]:
-            yield from text
