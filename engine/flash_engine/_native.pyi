@@ -65,6 +65,18 @@ class HeadProjection: ...
 class JoinedHeads(HeadProjection):
     def __init__(self, *, qkv: Linear, query_norm: Norm, key_norm: Norm) -> None: ...
 
+class LatentHeads(HeadProjection):
+    def __init__(
+        self,
+        *,
+        down: Linear,
+        query_norm: Norm,
+        query_up: Linear | None,
+        kv_norm: Norm,
+        kv_up: Linear,
+        rope_dim: int,
+    ) -> None: ...
+
 class Attention:
     def __init__(self, output: Linear, window: int) -> None: ...
 
@@ -77,6 +89,23 @@ class FeedForward: ...
 
 class Mlp(FeedForward):
     def __init__(self, *, input: Linear, down: Linear, activation: Activation, gated: bool) -> None: ...
+
+class Choice:
+    def __init__(
+        self,
+        *,
+        experts: int,
+        per_token: int,
+        groups: int,
+        groups_per_token: int,
+        normalize: bool,
+        scale: float,
+    ) -> None: ...
+
+class Experts(FeedForward):
+    def __init__(
+        self, *, router: Linear, experts: Sequence[Mlp], shared: Mlp | None, choice: Choice
+    ) -> None: ...
 
 class Layer:
     def __init__(

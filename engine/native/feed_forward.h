@@ -39,11 +39,12 @@ class Mlp : public FeedForward {
   void run(Pass& pass, Rows rows) const override;
 
   int width() const { return down_.k(); }
+  const Linear& down() const { return down_; }
 
- private:
-  // The groups first .. last-1 of `out` for `tokens` rows of `in`.
+  // The groups first .. last-1 of what `down` reads, for `tokens` rows of `in`.
   void widen(const Kernels& kernels, Activations in, int tokens, int first, int last, Activations out) const;
 
+ private:
   Linear input_;
   Linear down_;
   Activation activation_;

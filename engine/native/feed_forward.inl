@@ -1,4 +1,4 @@
-// Activation functions of feed-forward layers. See kernels.inl for the rules of this file.
+// Activation functions of feed-forward layers, and the softmax that chooses experts. See kernels.inl for the rules of this file.
 #include "kernels.h"
 
 namespace {
@@ -48,6 +48,21 @@ inline void gated(const float* gate_up, int first, int count, Activations out) {
     }
     quantize_group(values, at / out.group, out);
   }
+}
+
+inline void softmax(float* x, int n) {
+  const F lowest = splat(-INFINITY);
+  F top = lowest;
+  for (int i = 0; i < n; i += 16) top = max(top, first(n - i, load(x + i), lowest));
+  const F highest = splat(maximum(top));
+  F total = splat(0.0f);
+  for (int i = 0; i < n; i += 16) {
+    const F e = first(n - i, exponential(sub(load(x + i), highest)), splat(0.0f));
+    total = add(total, e);
+    store(x + i, e);
+  }
+  const F sums = splat(sum(total));
+  for (int i = 0; i < n; i += 16) store(x + i, div(load(x + i), sums));
 }
 
 }  // namespace

@@ -122,6 +122,8 @@ struct Kernels {
   // Attention output of one token and head from `count` partials (Dao et al. 2023, flash decoding).
   void (*combine)(const AttentionShape& shape, const float* partials, int count, float* out);
 
+  // Softmax of n values in place; what lies behind them in their last 16 is overwritten.
+  void (*softmax)(float* x, int n);
   // `factor` times a row of the embedding.
   void (*dequantize_row)(const PackedMatrix& w, int row, float factor, float* out);
   // log(sum(exp(x))) of n values and the index of the first largest.

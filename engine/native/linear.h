@@ -19,7 +19,11 @@ class Linear {
     if (!bias_.empty() && static_cast<int>(bias_.size()) != matrix_->rows())
       throw std::invalid_argument("a bias has " + std::to_string(bias_.size()) + " values for a matrix of " +
                                   std::to_string(matrix_->rows()) + " rows");
-    bias_.resize(static_cast<std::size_t>(matrix_->blocks()) * kLanes);
+    const std::size_t size = static_cast<std::size_t>(matrix_->blocks()) * kLanes;
+    if (bias_.empty())
+      zeros_ = zeros(size);
+    else
+      bias_.resize(size);
   }
 
   int rows() const { return matrix_->rows(); }
@@ -29,11 +33,15 @@ class Linear {
   std::size_t bytes() const { return matrix_->bytes(); }
   const PackedMatrix& packed() const { return matrix_->packed(); }
   const Matrix& matrix() const { return *matrix_; }
-  const float* bias() const { return bias_.data(); }  // [blocks * 16]
+  const float* bias() const { return bias_.empty() ? zeros_ : bias_.data(); }  // [blocks * 16]
 
  private:
+  // `size` of them, the same ones for all matrices.
+  static const float* zeros(std::size_t size);
+
   std::shared_ptr<const Matrix> matrix_;
   std::vector<float> bias_;
+  const float* zeros_ = nullptr;
 };
 
 // Throws std::invalid_argument naming `name` if the matrix is not [rows, k].

@@ -19,6 +19,8 @@
 
 #include "cpu.h"
 #include "draft.h"
+#include "experts.h"
+#include "latent_heads.h"
 #include "limits.h"
 #include "model.h"
 
@@ -172,6 +174,9 @@ NB_MODULE(_native, m) {
   nb::class_<HeadProjection>(m, "HeadProjection");
   nb::class_<JoinedHeads, HeadProjection>(m, "JoinedHeads")
       .def(nb::init<Linear, Norm, Norm>(), nb::kw_only(), "qkv"_a, "query_norm"_a, "key_norm"_a);
+  nb::class_<LatentHeads, HeadProjection>(m, "LatentHeads")
+      .def(nb::init<Linear, Norm, std::optional<Linear>, Norm, Linear, int>(), nb::kw_only(), "down"_a, "query_norm"_a,
+           "query_up"_a.none(), "kv_norm"_a, "kv_up"_a, "rope_dim"_a);
 
   nb::class_<Attention>(m, "Attention").def(nb::init<Linear, int>(), "output"_a, "window"_a);
 
@@ -182,6 +187,13 @@ NB_MODULE(_native, m) {
   nb::class_<FeedForward>(m, "FeedForward");
   nb::class_<Mlp, FeedForward>(m, "Mlp")
       .def(nb::init<Linear, Linear, Activation, bool>(), nb::kw_only(), "input"_a, "down"_a, "activation"_a, "gated"_a);
+
+  nb::class_<Choice>(m, "Choice")
+      .def(nb::init<int, int, int, int, bool, float>(), nb::kw_only(), "experts"_a, "per_token"_a, "groups"_a,
+           "groups_per_token"_a, "normalize"_a, "scale"_a);
+  nb::class_<Experts, FeedForward>(m, "Experts")
+      .def(nb::init<Linear, std::vector<Mlp>, std::shared_ptr<const Mlp>, Choice>(), nb::kw_only(), "router"_a,
+           "experts"_a, "shared"_a.none(), "choice"_a);
 
   nb::class_<Layer>(m, "Layer")
       .def(nb::init<Norm, std::shared_ptr<const HeadProjection>, Attention, Norm, std::shared_ptr<const FeedForward>>(),

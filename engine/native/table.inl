@@ -17,6 +17,7 @@ const Kernels FLASH_TABLE = {
     ::store_value,
     ::attend,
     ::combine,
+    ::softmax,
     ::dequantize_row,
     ::log_sum_exp,
     ::FLASH_BURST,

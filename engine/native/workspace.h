@@ -6,6 +6,7 @@
 
 #include "aligned.h"
 #include "kernels.h"
+#include "router.h"
 
 namespace flash {
 
@@ -52,9 +53,13 @@ struct Workspace {
   ActivationBuffer normalized;
   ActivationBuffer attention_out;
   ActivationBuffer gated;
+  Aligned<float> latents;  // [tokens][rows of LatentHeads' down, in whole lanes]
+  ActivationBuffer query_latents;
+  ActivationBuffer kv_latents;
   Aligned<std::int8_t> query_quants;
   Aligned<float> query_scales;
   Aligned<std::int32_t> query_sums;
+  Routes routes;
   Aligned<float> partials;  // [tokens][heads][attention blocks][partial_size]
 };
 

@@ -32,7 +32,7 @@ EXPERTS = {"num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 
 LATENT = {
     "kv_lora_rank": 32,
     "q_lora_rank": None,
-    "qk_nope_head_dim": 32,
+    "qk_nope_head_dim": 48,
     "qk_rope_head_dim": 16,
     "v_head_dim": 32,
     "n_routed_experts": 8,
@@ -144,8 +144,10 @@ def make(
     """
     model_type, special = CASES[case]
     kind = transformers.CONFIG_MAPPING[model_type]
-    heads = {"num_key_value_heads": 4} if model_type == "deepseek_v2" else {}
-    config = kind(**{**COMMON, **heads, **sizes, **special}, attn_implementation="eager")
+    general = {**COMMON, **sizes}
+    if model_type == "deepseek_v2":
+        general["num_key_value_heads"] = general["num_attention_heads"]
+    config = kind(**{**general, **special}, attn_implementation="eager")
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():

@@ -53,6 +53,10 @@ class MadeUpCheckpoint(Checkpoint):
     def has(self, name: str) -> bool:
         return name in self._matrices or name in self._vectors
 
+    def quantization(self, name: str) -> Quantization | None:
+        kind = self._format_of(name)
+        return kind if isinstance(kind, Quantization) else None
+
     def vector(self, name: str) -> NDArray[np.float32]:
         center = 0.0 if name.endswith(".bias") else 1.0
         values: NDArray[np.float32] = (center + _normal(name, self._vectors[name], 0.1)).astype(np.float32)

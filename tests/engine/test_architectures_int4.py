@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from flash_engine import Backend, Checkpoint, DeviceError, Logits, backends
+from flash_engine import Backend, Checkpoint, Logits, backends
 from flash_engine.backends import reference
 from flash_engine.matrices import Quantization, quantize
 
@@ -25,16 +25,6 @@ HEADS_OF_32 = {"num_attention_heads": 2, "num_key_value_heads": 1}
 """Smaller ones the native kernels do not know."""
 LINEAR = 2.0
 """How far a change may be from its prediction of first order; choices of experts are not smooth."""
-
-REFUSED = {
-    "qwen3_moe": "mixture of experts",
-    "qwen3_moe, some layers, normalized": "mixture of experts",
-    "qwen3_moe, dense layers by number": "mixture of experts",
-    "deepseek_v2": "mixture of experts",
-    "deepseek_v2, query rank, biases": "mixture of experts",
-    "deepseek_v2, yarn, groups": "mixture of experts",
-}
-"""What the native backend says of the architectures that it does not run."""
 
 
 def matrices(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -106,7 +96,7 @@ def greedy(backend: Backend, prompt: list[int]) -> tuple[list[int], Logits]:
 
 @pytest.mark.parametrize("device", NATIVE)
 @pytest.mark.parametrize("bits", [None, 4, 8])
-@pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
+@pytest.mark.parametrize("case", CASES)
 def test_native_decodes_the_reference_s_tokens(
     tmp_path: Path, device: str, case: str, bits: int | None
 ) -> None:
@@ -126,11 +116,3 @@ def test_native_decodes_the_reference_s_tokens(
         assert ((best - second)[other] < 4 * error[other]).all()
         others += int(other.sum())
     print(f"{case}, {bits} bit: another token at {others} of {3 * STEPS}")
-
-
-@pytest.mark.parametrize("device", NATIVE)
-@pytest.mark.parametrize("case", REFUSED)
-def test_native_names_what_it_lacks(tmp_path: Path, device: str, case: str) -> None:
-    make(case, tmp_path)
-    with pytest.raises(DeviceError, match=f"it has {REFUSED[case]}; give device mlx or reference"):
-        backends.load(device, Checkpoint(tmp_path), capacity=64)

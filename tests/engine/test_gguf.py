@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from flash_engine import Checkpoint, DeviceError, ModelError, Tokenizer, backends
+from flash_engine import Checkpoint, ModelError, Tokenizer
 from flash_engine.backends import reference
 from flash_engine.formats.gguf_blocks import convert, floats, loss, quantization_of
 from flash_engine.formats.gguf_file import TYPES, BlockType, GgufTensor, read_gguf
@@ -186,11 +186,3 @@ def test_folder_with_one_file_or_several(small: Path) -> None:
     (small.parent / "other.gguf").write_bytes(small.read_bytes())
     with pytest.raises(ModelError, match="holds 2 GGUF files: give one of them"):
         Checkpoint(small.parent)
-
-
-@pytest.mark.parametrize("case", ["qwen3_moe", "deepseek_v2", "starcoder2", "gemma"])
-def test_native_says_what_it_cannot_run(tmp_path: Path, case: str) -> None:
-    pytest.importorskip("flash_engine._native")
-    make(case, tmp_path)
-    with pytest.raises(DeviceError, match=r"native.*(mlx|reference)"):
-        backends.load("native", Checkpoint(tmp_path), capacity=64)

@@ -12,7 +12,7 @@ from flash_engine.matrices import Quantization
 
 from .architectures import CASES, make
 from .histories import family, run_history
-from .test_architectures_int4 import HEADS_OF_32, REFUSED
+from .test_architectures_int4 import HEADS_OF_32
 
 native = pytest.importorskip("flash_engine.backends.native", reason="flash_engine._native is not built")
 _native = pytest.importorskip("flash_engine._native")
@@ -27,7 +27,7 @@ CUTS = {
 """Number of threads -> where the tokens are cut into passes."""
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in REFUSED])
+@pytest.mark.parametrize("case", CASES)
 def test_every_way_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     make(case, tmp_path, sizes=HEADS_OF_32)
     checkpoint = Checkpoint(tmp_path, quantize=Quantization(4, 32))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from flash_engine import Logits, ModelError
 from flash_engine.backends.reference import ReferenceBackend
+from flash_engine.config import LatentAttention, MixtureOfExperts
 from flash_engine.matrices import Matrix, Quantization
 from flash_engine.rope import Rope, Yarn
 
@@ -16,6 +19,19 @@ native = pytest.importorskip("flash_engine.backends.native", reason="flash_engin
 _native = pytest.importorskip("flash_engine._native")
 
 TOKENS = np.random.default_rng(1).integers(300, size=40).tolist()
+
+EXPERTS = MixtureOfExperts(
+    layers=(1,),
+    experts=6,
+    experts_per_token=2,
+    intermediate_size=64,
+    shared_intermediate_size=128,
+    normalize=True,
+)
+LATENT = LatentAttention(query_rank=None, kv_rank=96, nope_dim=64, rope_dim=32, value_dim=32)
+
+OTHER_EXPERTS = 0.05
+"""Share of the tokens that rounding may send to other experts than the reference."""
 
 FORMATS: dict[str, Format] = {
     "4 bit, groups of 128": Quantization(4, 128),
@@ -57,6 +73,26 @@ VARIANTS = {
         gated_mlp=False,
         sliding_windows=(20, 20),
     ),
+    "experts, normalized, and one that all use": config_of(moe=EXPERTS),
+    "more experts than lanes, of some groups": config_of(
+        moe=dataclasses.replace(
+            EXPERTS,
+            experts=20,
+            normalize=False,
+            scale=3.0,
+            groups=5,
+            groups_per_token=2,
+            shared_intermediate_size=0,
+        )
+    ),
+    "latent attention": config_of(mla=LATENT, head_dim=32, num_kv_heads=4),
+    "latent queries and experts": config_of(
+        mla=dataclasses.replace(LATENT, query_rank=64),
+        head_dim=32,
+        num_kv_heads=4,
+        qkv_bias=True,
+        moe=EXPERTS,
+    ),
     "exact GELU, a gate, biases of feed-forward layers": config_of(activation="gelu", mlp_bias=True),
 }
 
@@ -68,7 +104,7 @@ def logits_of(backend: native.NativeBackend | ReferenceBackend, cuts: list[int])
 
 
 def check(checkpoint: MadeUpCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Close to the float64 reference; the same bits for every instruction set and cut."""
+    """Close to the float64 reference, but where a near tie chose other experts; the same bits for every instruction set and cut."""
 
     def load(isa: str, threads: int) -> native.NativeBackend:
         monkeypatch.setenv(native.ISA_VARIABLE, isa)
@@ -76,7 +112,9 @@ def check(checkpoint: MadeUpCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None
 
     scalar = logits_of(load("scalar", 1), [1, 7, 20])
     exact = logits_of(ReferenceBackend.load(checkpoint, capacity=64), [])
-    assert np.sqrt(np.mean((scalar - exact) ** 2)) < 0.03 * np.std(exact)
+    errors = np.sqrt(np.mean((scalar - exact) ** 2, axis=1)) / np.std(exact)
+    assert np.median(errors) < 0.035
+    assert np.mean(errors > 0.06) <= (OTHER_EXPERTS if checkpoint.config.moe else 0)
     for isa in _native.supported_isas():
         assert np.array_equal(logits_of(load(isa, 2), [16]), scalar), isa
 
@@ -91,6 +129,19 @@ def test_formats_mixed_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
         config_of(tie_embeddings=False), lambda matrix: MIXED[matrix.rpartition(".")[2]]
     )
     check(checkpoint, monkeypatch)
+
+
+def test_experts_of_formats_mixed_by_tensor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one layer, groups of 32 and 64, 4, 8 and 16 bits."""
+
+    def format_of(name: str) -> Format:
+        module = name.rpartition(".")[2]
+        if ".experts." in name:
+            return Quantization(4 if "experts.2" in name else 8, 32 if "experts.3" in name else 64)
+        return np.float16 if module in ("gate", "kv_b_proj") else MIXED.get(module, Quantization(8, 32))
+
+    config = config_of(moe=EXPERTS, mla=LATENT, head_dim=32, num_kv_heads=4, tie_embeddings=False)
+    check(MadeUpCheckpoint(config, format_of), monkeypatch)
 
 
 def test_columns_that_only_groups_of_32_divide(monkeypatch: pytest.MonkeyPatch) -> None:

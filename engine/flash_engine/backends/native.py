@@ -49,7 +49,7 @@ class NativeBackend:
         """Repack the weights for the kernels; only that copy is resident afterwards.
 
         threads: default one a physical core, at most 8. Raises DeviceError for an instruction set in FLASH_ISA
-        that this machine lacks and for what the kernels do not compute, ModelError for a shape they do not know.
+        that this machine lacks, ModelError for a shape that the kernels do not know.
         """
         config = checkpoint.config
         isa = os.environ.get(ISA_VARIABLE, "")
@@ -57,7 +57,6 @@ class NativeBackend:
             raise DeviceError(
                 f"{ISA_VARIABLE}={isa}: this machine cannot run it, choose one of {', '.join(_native.supported_isas())}"
             )
-        _refuse_unknown(checkpoint)
         try:
             packer = Packer(checkpoint)
             # The largest matrices first, while there is room for both forms of them.
@@ -145,18 +144,6 @@ def _flag(cancel: threading.Event | None) -> _native.Flag | None:
     return cancel.flag if isinstance(cancel, Cancel) else None
 
 
-def _refuse_unknown(checkpoint: Checkpoint) -> None:
-    """Raise DeviceError for what the kernels do not compute."""
-    config = checkpoint.config
-    unknown = {"mixture of experts": config.moe is not None, "latent attention": config.mla is not None}
-    for feature, present in unknown.items():
-        if present:
-            raise DeviceError(
-                f"{checkpoint.folder}: the native backend cannot run this model: it has {feature}; "
-                "give device mlx or reference"
-            )
-
-
 def default_threads() -> int:
     """One a physical core that this process may use, at most 8: more would wait for memory."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -167,9 +154,12 @@ def rope_table(config: ModelConfig, positions: int) -> _native.RopeTable:
     """Cosines and sines of the rotary embedding (Su et al. 2021), each [positions, key_dim / 2].
 
     Both contain what queries and keys are multiplied by: the rope's magnitude, and the root of what the scores have
-    beyond the kernels' one over the root of key_dim.
+    beyond the kernels' one over the root of key_dim. Latent attention turns the first pairs only.
     """
-    angles = np.outer(np.arange(positions), config.rope.frequencies(config.head_dim))
-    factor = config.rope.magnitude * (config.attention_scale * config.key_dim**0.5) ** 0.5
-    cosines, sines = (factor * turn(angles) for turn in (np.cos, np.sin))
+    turned = config.head_dim // 2
+    angles, magnitude = np.zeros((positions, config.key_dim // 2)), np.ones(config.key_dim // 2)
+    angles[:, :turned] = np.outer(np.arange(positions), config.rope.frequencies(config.head_dim))
+    magnitude[:turned] = config.rope.magnitude
+    magnitude *= (config.attention_scale * config.key_dim**0.5) ** 0.5
+    cosines, sines = (magnitude * turn(angles) for turn in (np.cos, np.sin))
     return _native.RopeTable(cosines.ravel().tolist(), sines.ravel().tolist())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,11 @@ from numpy.typing import NDArray
 from flash_engine import _native
 from flash_engine.checkpoint import Checkpoint, DenseMatrix, Matrix, QuantizedMatrix, matrix_shapes
 from flash_engine.errors import ModelError
-from flash_engine.matrices import row_slices
+from flash_engine.matrices import Quantization, row_slices
 
 _BLOCK = 16
-_LARGEST_GROUP = 64
+LARGEST_GROUP = 64
+_NONE = np.zeros(0, np.float32)
 
 
 class Packer:
@@ -26,34 +29,45 @@ class Packer:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._rows = {name: rows for name, (rows, _) in matrix_shapes(checkpoint.config).items()}
+        self._shapes = matrix_shapes(checkpoint.config)
         self._arena = _native.Arena()
 
     def stack(self, *names: str) -> _native.Matrix:
         """The rows of the matrices one after the other; all but the last must have whole blocks of 16 rows."""
-        return self._pack(names, step=1)
+        return self._pack(names, step=1, largest=LARGEST_GROUP)
 
-    def linear(self, *names: str) -> _native.Linear:
-        """`stack` with the matrices' biases, zero where they have none."""
-        return _native.Linear(self.stack(*names), np.concatenate(self._biases(names)).tolist())
+    def linear(self, *names: str, group: int = LARGEST_GROUP) -> _native.Linear:
+        """`stack` with the matrices' biases, zero where they have none. group: as large as groups may be."""
+        return _native.Linear(
+            self._pack(names, 1, group), np.concatenate(self._biases(names) or [_NONE]).tolist()
+        )
 
-    def linear_in_turn(self, *names: str) -> _native.Linear:
-        """16 rows of each matrix in turn, and so their biases."""
-        blocks = np.stack([bias.reshape(-1, _BLOCK) for bias in self._biases(names)], axis=1)
-        return _native.Linear(self._pack(names, step=len(names)), blocks.ravel().tolist())
+    def linear_in_turn(self, *names: str, group: int = LARGEST_GROUP) -> _native.Linear:
+        """16 rows of each matrix in turn, and so their biases. group: as large as groups may be."""
+        blocks = [bias.reshape(-1, _BLOCK) for bias in self._biases(names)]
+        bias = np.stack(blocks, axis=1).ravel() if blocks else _NONE
+        return _native.Linear(self._pack(names, len(names), group), bias.tolist())
+
+    def common_group(self, *names: str) -> int:
+        """The group of these matrices, all read from the same activations."""
+        found = [self._checkpoint.quantization(name) for name in names]
+        return _format(found, self._shapes[names[0]][1], LARGEST_GROUP)[1]
 
     def _biases(self, names: tuple[str, ...]) -> list[NDArray[np.float32]]:
+        """Of each matrix; [] where none has one."""
+        if not any(self._checkpoint.has(f"{name}.bias") for name in names):
+            return []
         return [
             self._checkpoint.vector(f"{name}.bias")
             if self._checkpoint.has(f"{name}.bias")
-            else np.zeros(self._rows[name], np.float32)
+            else np.zeros(self._shapes[name][0], np.float32)
             for name in names
         ]
 
-    def _pack(self, names: tuple[str, ...], step: int) -> _native.Matrix:
+    def _pack(self, names: tuple[str, ...], step: int, largest: int) -> _native.Matrix:
         parts = {name: self._checkpoint.matrix(name) for name in names}
-        bits, group = _format(list(parts.values()))
         rows, columns = sum(part.shape[0] for part in parts.values()), parts[names[0]].shape[1]
+        bits, group = _format([_quantization(part) for part in parts.values()], columns, largest)
         matrix = _native.Matrix(rows, columns, bits, group, self._arena)
         block = 0
         for name, part in parts.items():
@@ -88,13 +102,16 @@ class Packer:
         return halves.view(np.uint16)
 
 
-def _format(parts: list[Matrix]) -> tuple[int, int]:
-    """Bits of a value, and values of a group, that hold all `parts`."""
-    if any(isinstance(part, DenseMatrix) for part in parts):
-        columns = parts[0].shape[1]
-        return 16, _LARGEST_GROUP if columns % _LARGEST_GROUP == 0 else _LARGEST_GROUP // 2
-    found = [part.quantization for part in parts if isinstance(part, QuantizedMatrix)]
-    return max(each.bits for each in found), min(_LARGEST_GROUP, *(each.group_size for each in found))
+def _format(parts: Sequence[Quantization | None], columns: int, largest: int) -> tuple[int, int]:
+    """Bits of a value, and values of a group, at most `largest`, that hold all `parts`; None: not quantized."""
+    group = min(
+        largest, *(part.group_size for part in parts if part is not None), math.gcd(columns, LARGEST_GROUP)
+    )
+    return max(16 if part is None else part.bits for part in parts), group
+
+
+def _quantization(part: Matrix) -> Quantization | None:
+    return part.quantization if isinstance(part, QuantizedMatrix) else None
 
 
 def _weight(part: QuantizedMatrix, bits: int) -> NDArray[np.uint32]:

@@ -132,6 +132,9 @@ void record_rows(const Kernels& kernels, Record& record) {
       record.add(name + " scales", out.scales);
     }
   for (const int size : {1, 15, 16, 17, 383}) {
+    std::vector<float> shares(x.begin(), x.begin() + (size + kLanes - 1) / kLanes * kLanes);
+    kernels.softmax(shares.data(), size);
+    record.add("softmax of " + std::to_string(size), shares);
     int best = 0;
     float total = 0;
     kernels.log_sum_exp(x.data(), size, &best, &total);
