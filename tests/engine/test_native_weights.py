@@ -104,7 +104,8 @@ def logits_of(backend: native.NativeBackend | ReferenceBackend, cuts: list[int])
 
 
 def check(checkpoint: MadeUpCheckpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Close to the float64 reference, but where a near tie chose other experts; the same bits for every instruction set and cut."""
+    """Close to the float64 reference, but where a near tie chose other experts; the same bits for every instruction set
+    and cut."""
 
     def load(isa: str, threads: int) -> native.NativeBackend:
         monkeypatch.setenv(native.ISA_VARIABLE, isa)
