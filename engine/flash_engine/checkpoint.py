@@ -37,7 +37,8 @@ class Checkpoint:
         self._source = open_source(folder, quantize)
         self._architecture = architectures.of(self._source.fields)
         self.config = self._architecture.config(self._source.fields)
-        self._folding = self._architecture.folding(self._source.fields)
+        self.folding = self._architecture.folding(self._source.fields)
+        """The architecture's constants that the tensors contain as they are handed out."""
         self._factors: dict[str, NDArray[np.float64]] = {}
         self._report: Callable[[float], None] = lambda share: None
         self._unread: dict[str, int] = {}
@@ -90,9 +91,14 @@ class Checkpoint:
         balance = self._balance(name)
         if balance is not None:
             matrix = matrix.scaled(balance)
-        if self._folding.residual != 1 and name.endswith((".o_proj", ".down_proj")):
-            matrix = matrix.scaled(self._folding.residual)
+        if self.folding.residual != 1 and name.endswith((".o_proj", ".down_proj")):
+            matrix = matrix.scaled(self.folding.residual)
         return matrix
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """The fields of config.json, whatever file they were read from."""
+        return self._source.fields.raw
 
     def stored_name(self, name: str) -> str:
         """What the files call the tensor `name`."""
@@ -118,11 +124,11 @@ class Checkpoint:
         if balance is not None:
             values = values * balance.astype(np.float32)
         if part == "weight":
-            values = values + np.float32(self._folding.norm_offset)
+            values = values + np.float32(self.folding.norm_offset)
         if module == "model.norm":
-            values = values * np.float32(self._folding.logits)
+            values = values * np.float32(self.folding.logits)
         if module.endswith((".o_proj", ".down_proj")):
-            values = values * np.float32(self._folding.residual)
+            values = values * np.float32(self.folding.residual)
         return values
 
     def _check_finite(self, name: str, values: NDArray[Any]) -> None:
@@ -161,7 +167,7 @@ class Checkpoint:
     def _row_order(self, name: str) -> NDArray[np.intp] | None:
         """Which stored rows the matrix `name` has, where they are not all in order."""
         latent = self.config.mla
-        if latent is None or not self._folding.adjacent_pairs:
+        if latent is None or not self.folding.adjacent_pairs:
             return None
         return _halves(name.rpartition(".")[2], latent, self.config.num_heads)
 

@@ -1,6 +1,6 @@
-"""A model folder quantized ahead of time: MLX's format, from a folder in 16 or 32 bit, matrix by matrix.
+"""A model written as a folder in MLX's format, matrix by matrix: quantized, or with the numbers that it has.
 
-Calibration-free: each group's range is cut into equal steps (matrices.quantize).
+Calibration-free, each group's range is cut into equal steps (matrices.quantize); or with the factors of a Scaling.
 """
 
 from __future__ import annotations
@@ -20,15 +20,18 @@ from safetensors.numpy import save_file
 from flash_engine import provenance
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.errors import ModelError
-from flash_engine.matrices import DenseMatrix, Quantization, quantize
+from flash_engine.formats import base_folder, gguf_file
+from flash_engine.formats.gguf_tokenizer import tokenizer_json
+from flash_engine.matrices import DenseMatrix, Matrix, Quantization, quantize, row_slices
+from flash_engine.scaling import Scaling
 from flash_engine.shapes import matrix_shapes, vector_shapes
 
 SHARD_BYTES = 2_000_000_000
 """A file is closed when it has reached this size; as much is held in memory."""
 
 Progress = Callable[[str, float], None]
-Recipe = Callable[[str], int]
-"""Bits of a matrix by its name: 4, 8 or 16."""
+Recipe = Callable[[str], int | None]
+"""Bits of a matrix by its name: 4, 8 or 16; None: as stored."""
 
 _EDGE = re.compile(r"model\.layers\.(\d+)\.(?:self_attn\.v_proj|mlp\.(?:experts\.\d+\.)?down_proj)")
 
@@ -44,8 +47,8 @@ class Loss:
     worst_error: float
 
 
-def uniform(bits: int) -> Recipe:
-    """The same bits for every matrix."""
+def uniform(bits: int | None) -> Recipe:
+    """The same bits for every matrix; None: every matrix as stored."""
     return lambda name: bits
 
 
@@ -65,19 +68,32 @@ def mixed(layers: int) -> Recipe:
     return bits
 
 
-def convert(folder: Path, out: Path, recipe: Recipe, *, group_size: int, progress: Progress) -> Loss:
-    """Write the model in `folder` (16 or 32 bit) as an MLX-quantized folder `out`, which must not exist.
+def convert(
+    folder: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    group_size: int,
+    progress: Progress,
+    scaling: Scaling | None = None,
+) -> Loss:
+    """Write the model in `folder`, of any format, as an MLX-quantized folder `out`, which must not exist.
 
     group_size: 32, 64 or 128; a matrix whose columns are no multiple of it gets a smaller group, or else stays as it
-    is. Peak memory is one shard and one matrix. Raises ModelError if the model is damaged or quantized already.
+    is. scaling: see flash_engine.scaling. Peak memory is one shard and one matrix. Raises ModelError if the model is
+    damaged, or to be quantized and is quantized already.
     """
     checkpoint = Checkpoint(folder)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        loss = _write(checkpoint, partial, recipe, group_size, progress)
-        _copy_rest(folder, partial)
+        writer = _Writer(checkpoint, recipe, group_size, scaling or Scaling())
+        _shards(writer.tensors(progress), partial)
+        text = json.dumps(writer.description(), indent=1) + "\n"
+        (partial / "config.json").write_text(text, encoding="utf-8")
+        for source in filter(None, (base_folder(folder), folder)):
+            _copy_rest(source, partial)
         origin = provenance.read(folder)
         provenance.write(
             partial,
@@ -89,48 +105,92 @@ def convert(folder: Path, out: Path, recipe: Recipe, *, group_size: int, progres
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    return loss
+    return _loss(writer.errors)
 
 
-def _write(checkpoint: Checkpoint, out: Path, recipe: Recipe, group_size: int, progress: Progress) -> Loss:
-    overrides: dict[str, dict[str, int]] = {}
-    default = Quantization(recipe("model.layers.0.self_attn.q_proj"), group_size)
-    names = matrix_shapes(checkpoint.config)
-    total = sum(rows * columns for rows, columns in names.values())
-    errors: dict[str, tuple[float, float]] = {}
+def quantization_for(bits: int | None, group_size: int, columns: int) -> Quantization | None:
+    """How a matrix is quantized that is to get `bits`; None: it stays in 16 bit, or as stored."""
+    group = next((each for each in (group_size, 64, 32) if each <= group_size and columns % each == 0), None)
+    return None if bits in (None, 16) or group is None else Quantization(bits, group)
 
-    def tensors() -> Iterator[tuple[str, NDArray[Any]]]:
+
+class _Writer:
+    """A checkpoint's tensors under the names and in the form in which they are written."""
+
+    def __init__(self, checkpoint: Checkpoint, recipe: Recipe, group_size: int, scaling: Scaling) -> None:
+        self.errors: dict[str, tuple[float, float]] = {}
+        """Matrix -> sum of squared differences, sum of squares, before scaling."""
+        self._checkpoint = checkpoint
+        self._recipe = recipe
+        self._group_size = group_size
+        self._scaling = scaling
+        self._quantized: dict[str, Quantization] = {}
+
+    def tensors(self, progress: Progress) -> Iterator[tuple[str, NDArray[Any]]]:
+        shapes = matrix_shapes(self._checkpoint.config)
+        total = sum(rows * columns for rows, columns in shapes.values())
         done = 0
-        for name, (rows, columns) in names.items():
+        for name, (rows, columns) in shapes.items():
             progress(name, done / total)
             done += rows * columns
-            stored, bits = checkpoint.stored_name(name), recipe(name)
-            matrix = checkpoint.stored_matrix(name)
-            if not isinstance(matrix, DenseMatrix):
-                raise ModelError(f"{checkpoint.folder}: {stored} is quantized already: give a 16-bit model")
-            group = next((g for g in (group_size, 64, 32) if g <= group_size and columns % g == 0), None)
-            if bits == 16 or group is None:
-                yield f"{stored}.weight", matrix.values.astype(np.float16)
+            stored, matrix = self._checkpoint.stored_name(name), self._converted(name)
+            if isinstance(matrix, DenseMatrix):
+                yield f"{stored}.weight", matrix.values
                 continue
-            quantized = quantize(matrix.values, Quantization(bits, group))
-            values = matrix.values.astype(np.float32)
-            difference = values - quantized.dequantize().astype(np.float32)
-            errors[name] = (float(np.square(difference).sum()), float(np.square(values).sum()))
-            if quantized.quantization != default:
-                overrides[stored] = {"bits": bits, "group_size": group}
-            yield f"{stored}.weight", quantized.weight
-            yield f"{stored}.scales", quantized.scales
-            yield f"{stored}.biases", quantized.biases
-        for name in vector_shapes(checkpoint.config):
-            stored = checkpoint.stored_name(name)
-            yield stored, checkpoint.stored_vector(name).astype(np.float32)
+            self._quantized[stored] = matrix.quantization
+            yield f"{stored}.weight", matrix.weight
+            yield f"{stored}.scales", matrix.scales
+            yield f"{stored}.biases", matrix.biases
+        for name in vector_shapes(self._checkpoint.config):
+            values = self._scaling.vector(name, self._checkpoint.stored_vector(name))
+            yield self._checkpoint.stored_name(name), values.astype(np.float32)
 
-    _shards(tensors(), out)
-    raw = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
-    raw.pop("quantization_config", None)
-    raw["quantization"] = {"bits": default.bits, "group_size": group_size, "mode": "affine", **overrides}
-    (out / "config.json").write_text(json.dumps(raw, indent=1) + "\n", encoding="utf-8")
-    return _loss(errors)
+    def description(self) -> dict[str, Any]:
+        """config.json, once all tensors were taken."""
+        raw = {name: value for name, value in self._checkpoint.description.items() if value is not None}
+        for name in ("quantization", "quantization_config"):
+            raw.pop(name, None)
+        if self._quantized:
+            kinds = list(self._quantized.values())
+            usual = max(dict.fromkeys(kinds), key=kinds.count)
+            raw["quantization"] = {"bits": usual.bits, "group_size": usual.group_size, "mode": "affine"} | {
+                stored: {"bits": kind.bits, "group_size": kind.group_size}
+                for stored, kind in self._quantized.items()
+                if kind != usual
+            }
+        return raw
+
+    def _converted(self, name: str) -> Matrix:
+        matrix, bits = self._checkpoint.stored_matrix(name), self._recipe(name)
+        if bits is None:
+            return matrix
+        wanted = quantization_for(bits, self._group_size, matrix.shape[1])
+        if wanted is None:
+            return _halves(matrix)
+        if not isinstance(matrix, DenseMatrix):
+            raise ModelError(
+                f"{self._checkpoint.folder}: {self._checkpoint.stored_name(name)} is quantized already: give a 16-bit "
+                "model, or keep its numbers (bits: stored)"
+            )
+        if name in self._scaling.columns or name in self._scaling.rows:
+            scaled = self._scaling.matrix(name, matrix.values)
+            return quantize(scaled, wanted, self._scaling.importance.get(name))
+        quantized = quantize(matrix, wanted)
+        lost = size = 0.0
+        for rows, values in matrix.slices():
+            exact = values.astype(np.float64)
+            lost += float(np.square(exact - quantized.rows(rows).dequantize()).sum())
+            size += float(np.square(exact).sum())
+        self.errors[name] = lost, size
+        return quantized
+
+
+def _halves(matrix: Matrix) -> DenseMatrix:
+    """In float16, a few rows at a time."""
+    halves = np.empty(matrix.shape, np.float16)
+    for rows in row_slices(*matrix.shape):
+        halves[rows] = matrix.rows(rows).dequantize()
+    return DenseMatrix(halves)
 
 
 def _shards(tensors: Iterator[tuple[str, NDArray[Any]]], out: Path) -> None:
@@ -154,9 +214,13 @@ def _shards(tensors: Iterator[tuple[str, NDArray[Any]]], out: Path) -> None:
 
 def _copy_rest(folder: Path, out: Path) -> None:
     """Tokenizer, licence, card."""
-    replaced = ("config.json", "model.safetensors.index.json", provenance.FILE)
+    replaced = ("config.json", "adapter_config.json", "model.safetensors.index.json", provenance.FILE)
     written = {".safetensors", ".gguf", ".bin", ".pt"}
-    for file in folder.iterdir():
+    gguf = gguf_file(folder)
+    if gguf is not None:
+        text = json.dumps(tokenizer_json(gguf), ensure_ascii=False)
+        (out / "tokenizer.json").write_text(text, encoding="utf-8")
+    for file in () if folder.is_file() else folder.iterdir():
         hidden = file.name.startswith(".") or file.name in replaced
         if file.is_file() and file.suffix not in written and not hidden:
             shutil.copyfile(file, out / file.name)

@@ -36,6 +36,11 @@ class Fields:
             raise ModelError(f"{path} is not a JSON object: {AGAIN}")
         return cls(raw, path)
 
+    @property
+    def raw(self) -> dict[str, Any]:
+        """All of them, as the file has them."""
+        return dict(self._raw)
+
     def error(self, name: str, problem: str) -> ModelError:
         return ModelError(f"{self._path}: field '{self._parent}{name}' {problem}")
 

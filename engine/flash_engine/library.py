@@ -41,8 +41,9 @@ def find(name: str) -> Path | None:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the model's files."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes of the files of the model, which may be one file."""
+    files = [folder] if folder.is_file() else folder.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _is_model(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class Provenance:
     """As its card says; empty if it says nothing."""
     sums: dict[str, str]
     """Path relative to the model's folder -> SHA-256."""
+    measured: str = ""
+    """What was measured as it was converted, for people."""
 
 
 def write(
@@ -53,14 +55,23 @@ def write(
     return found
 
 
+def note(folder: Path, measured: str) -> None:
+    """Add to FILE what was measured."""
+    found = read(folder)
+    assert found is not None, "the folder was written by `write`"
+    text = json.dumps(asdict(replace(found, measured=measured)), indent=1)
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
 def read(folder: Path) -> Provenance | None:
     """What FILE in `folder` says; None if there is none. Raises ModelError if it is damaged."""
     path = folder / FILE
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         texts = {name: str(raw[name]) for name in ("source", "revision", "license")}
-        return Provenance(**texts, sums={str(name): str(digest) for name, digest in raw["sums"].items()})
-    except FileNotFoundError:
+        sums = {str(name): str(digest) for name, digest in raw["sums"].items()}
+        return Provenance(**texts, sums=sums, measured=str(raw.get("measured", "")))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is damaged ({type(error).__name__}): {_AGAIN}") from None

@@ -63,7 +63,7 @@ def _metadata(writer: gguf.GGUFWriter, raw: dict[str, Any], folder: Path) -> Non
     writer.add_layer_norm_rms_eps(config.norm_eps)
     writer.add_layer_norm_eps(config.norm_eps)
     writer.add_rope_freq_base(config.rope.theta)
-    writer.add_eos_token_id(7)
+    _tokenizer(writer, config.vocab_size)
     if raw.get("sliding_window"):
         writer.add_sliding_window(raw["sliding_window"])
     if raw["model_type"] == "granite":
@@ -89,6 +89,19 @@ def _metadata(writer: gguf.GGUFWriter, raw: dict[str, Any], folder: Path) -> Non
         writer.add_value_length(config.value_dim)
         writer.add_rope_dimension_count(config.mla.rope_dim)
     _rope(writer, raw, config.head_dim, config.rope)
+
+
+def _tokenizer(writer: gguf.GGUFWriter, size: int) -> None:
+    """Printable bytes, and a merge of two."""
+    printable = [chr(code) for code in range(33, 127)] + [
+        chr(code) for code in range(161, 256) if code != 173
+    ]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(["ab", *printable][:size])
+    writer.add_token_types([1] * size)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(7)
 
 
 def _rope(writer: gguf.GGUFWriter, raw: dict[str, Any], dim: int, rope: Any) -> None:

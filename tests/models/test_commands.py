@@ -65,7 +65,7 @@ def test_from_conversion_to_removal(
         (("convert", "flash-coder", "--bits", "5"), "--bits 5"),
         (("convert", "flash-coder", "--group", "48"), "--group 48"),
         (("convert", "flash-coder", "--to", "onnx"), "--to onnx"),
-        (("convert", "flash-coder"), "quantized already"),
+        (("convert", "flash-coder", "--bits", "4"), "quantized already"),
         (("pull", "not-a-repository"), "is no repository"),
         (("convert", "none"), "no model 'none'"),
     ],

@@ -7,9 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from engine.architectures import make
 
-from flash_engine import Checkpoint, Engine, ModelError, bundled, conversion, gguf_export, provenance
-from flash_engine.checkpoint import DenseMatrix, QuantizedMatrix, matrix_shapes
+from engine import gguf_writer
+from flash_engine import (
+    Checkpoint,
+    Engine,
+    ModelError,
+    Tokenizer,
+    bundled,
+    conversion,
+    gguf_export,
+    provenance,
+)
+from flash_engine.checkpoint import DenseMatrix, QuantizedMatrix, matrix_shapes, vector_shapes
 from flash_engine.matrices import Quantization, quantize
 from flash_engine.perplexity import perplexity
 
@@ -40,6 +51,37 @@ def test_a_converted_model_holds_what_quantization_gives(
     assert found.source == "converted from tiny-llama"
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(found.sums)
     assert not list(tmp_path.glob(".*.partial"))
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "F16", "BF16"])
+@pytest.mark.parametrize("case", ["llama, linear scaling, eps", "qwen2", "gemma", "deepseek_v2"])
+def test_a_gguf_file_becomes_a_folder_with_the_same_numbers(tmp_path: Path, case: str, kind: str) -> None:
+    make(case, tmp_path / "made")
+    path = gguf_writer.write(tmp_path / "made", tmp_path / "model.gguf", kind)
+    out = tmp_path / "out"
+    conversion.convert(path, out, conversion.uniform(None), group_size=64, progress=ignore)
+    before, after = Checkpoint(path), Checkpoint(out)
+    assert after.config == before.config
+    for name in matrix_shapes(before.config):
+        assert after.quantization(name) == before.quantization(name)
+        np.testing.assert_array_equal(after.matrix(name).dequantize(), before.matrix(name).dequantize())
+    for name in vector_shapes(before.config):
+        np.testing.assert_array_equal(after.vector(name), before.vector(name))
+    text = "abba"
+    assert Tokenizer.from_folder(out).encode(text) == Tokenizer.from_folder(path).encode(text)
+
+
+def test_quantized_numbers_become_sixteen_bit_ones(sixteen_bit: Path, tmp_path: Path) -> None:
+    small, wide, again = (tmp_path / name for name in ("small", "wide", "again"))
+    conversion.convert(sixteen_bit, small, conversion.uniform(8), group_size=64, progress=ignore)
+    conversion.convert(small, wide, conversion.uniform(16), group_size=64, progress=ignore)
+    conversion.convert(wide, again, conversion.uniform(8), group_size=64, progress=ignore)
+    assert "quantization" not in json.loads((wide / "config.json").read_text())
+    for name in matrix_shapes(Checkpoint(small).config):
+        given, stored = Checkpoint(small).matrix(name), Checkpoint(wide).matrix(name)
+        assert isinstance(stored, DenseMatrix)
+        np.testing.assert_array_equal(stored.values, given.dequantize().astype(np.float16))
+        np.testing.assert_allclose(Checkpoint(again).matrix(name).dequantize(), given.dequantize(), atol=2e-3)
 
 
 def test_mixed_bits_are_written_by_tensor_and_read_back(sixteen_bit: Path, tmp_path: Path) -> None:
