@@ -9,9 +9,6 @@ from collections.abc import Callable
 from flash_engine import Engine, Session
 from flash_lsp.answers import Place
 
-_STEP = 64
-"""Tokens that the draft model reads in one go: about a millisecond with the bundled one."""
-
 _PAUSE = 0.5
 """Seconds without an edit after which what was edited is read."""
 
@@ -46,7 +43,7 @@ class Study:
     def _continue(self, session: Session | None = None) -> None:
         def step() -> None:
             reading = self._engine.corpus.step()
-            if (session and session.read_ahead(_STEP)) or reading:
+            if (session and session.read_ahead()) or reading:
                 self._continue(session)
 
         with contextlib.suppress(RuntimeError):  # the engine is closed

@@ -132,10 +132,11 @@ class Session:
 
     def draft_answers_first(self, tokens: Sequence[int], seconds: float) -> bool:
         """Whether, by measured speeds, the model cannot read `tokens` and write a few within `seconds`, and the draft
-        model takes less than half of its time."""
+        model can much sooner."""
         if self._speculator is None:
             return False
-        return self._speculator.answers_first(tokens, self._pace.seconds(self._missing(tokens)), seconds)
+        missing = self._missing(tokens)
+        return self._speculator.answers_first(tokens, missing, self._pace.seconds(missing), seconds)
 
     def guess(
         self,
@@ -195,9 +196,10 @@ class Session:
             self._drop_drafts(len(self._tokens) - 1)
             self._logits = None
 
-    def read_ahead(self, most: int) -> bool:
-        """Have the draft model read up to `most` tokens that it is behind, for idle times; whether more are left."""
-        return bool(self._speculator and self._tokens and self._speculator.read(self._tokens, most))
+    def read_ahead(self) -> bool:
+        """Have the draft model read some of the tokens that it is behind, in about 5 ms, for idle times; whether more
+        are left."""
+        return bool(self._speculator and self._tokens and self._speculator.read(self._tokens))
 
     def trim(self, length: int) -> None:
         """Keep the first `length` tokens. Raises ValueError if there are fewer."""

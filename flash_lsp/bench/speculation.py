@@ -169,7 +169,7 @@ class Bench:
         while corpus.step():
             pass
         begin = time.perf_counter()
-        while self._speculative.read_ahead(512):
+        while self._speculative.read_ahead():
             pass
         outcome.read_seconds += time.perf_counter() - begin
 

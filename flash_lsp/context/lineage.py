@@ -115,6 +115,8 @@ class LocalLineage(Lineage):
         before = session.computed
         with contextlib.suppress(Cancelled):
             session.sync(self._prompt(self._behind, job).tokens, cancel=cancel)
+            while not cancel.is_set() and session.read_ahead():
+                pass
         return session.computed - before
 
     def _use(self, track: _Track) -> None:

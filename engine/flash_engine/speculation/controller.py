@@ -32,6 +32,10 @@ _PLAUSIBLE = 0.9
 
 _ANSWER = 6
 """Tokens of an answer worth showing: about the rest of a line."""
+_SOONER = 0.6
+"""Of the main model's time, the draft model's for an answer that is given first: the main model waits for it."""
+_READING_SECONDS = 0.005
+"""Of reading ahead with the draft model, for which what comes then has to wait."""
 _STEP_SECONDS = 0.010
 """Of a guess, until what there is can be shown."""
 
@@ -103,16 +107,21 @@ class Controller:
         return bars
 
     def answers_first(self, reading: float, behind: int, seconds: float) -> bool:
-        """Whether by measured speeds the main model cannot answer within `seconds`, and the draft model in less than
-        half of its time. reading: seconds of the prompt with the main model; behind: tokens of it that the draft model
+        """Whether by measured speeds the main model cannot answer within `seconds`, and the draft model can much
+        sooner. reading: seconds of the prompt with the main model; behind: tokens of it that the draft model
         has to read."""
-        main = reading + _ANSWER / self.rate
-        return main > seconds and self.price(behind, _ANSWER) < main / 2
+        main = reading + (_ANSWER - 1) * self.costs.seconds(1)
+        return main > seconds and self.price(behind, _ANSWER) < _SOONER * main
 
     @property
     def guess_step(self) -> int:
         """Tokens of a guess that are drafted at a time."""
         return max(min(int(_STEP_SECONDS / self.draft_seconds), LONGEST), 1)
+
+    @property
+    def reading_step(self) -> int:
+        """Tokens that the draft model reads at a time while nobody waits."""
+        return max(int(_READING_SECONDS / self.read_seconds), LONGEST + 1)
 
     def price(self, behind: int, drafts: int) -> float:
         """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""

@@ -13,9 +13,12 @@ from flash_engine.speculation.draft import LONGEST
 _MOST = LONGEST + 1
 _CONTEXT = 64
 _LEVEL = 0.1
-_SHAPE = 0.03
+_SHAPE = 0.06
 """How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
 _OUTLIER = 2.0
+_ROUNDS = (3, 12)
+_MEASURING = 0.1
+"""Rounds of measuring at least and at most, and the seconds after which it may end."""
 
 
 class PassCosts:
@@ -32,10 +35,18 @@ class PassCosts:
 
     @classmethod
     def measure(cls, run: Callable[[int], float]) -> PassCosts:
-        """From the best of three passes each of 1, 2, 4 and 8 tokens, the rest in between. `run(tokens)`: seconds."""
+        """From the best of several passes each of 1, 2, 4 and 8 tokens by turns, so that a busy moment does not tell
+        one size from another, the rest in between. `run(tokens)`: seconds."""
         sizes = (1, 2, 4, 8)
         run(1)
-        best = [min(run(size) for _ in range(3)) for size in sizes]
+        best: list[float] = []
+        spent = 0.0
+        for number in range(_ROUNDS[1]):
+            if number >= _ROUNDS[0] and spent > _MEASURING:
+                break
+            seconds = [run(size) for size in sizes]
+            best = list(map(min, best, seconds)) if best else seconds
+            spent += sum(seconds)
         return cls([float(each) for each in np.interp(range(1, _MOST + 1), sizes, best)])
 
     def __len__(self) -> int:
@@ -49,13 +60,14 @@ class PassCosts:
         """Seconds of a pass of 1, 2, ... 8 tokens."""
         return [self.seconds(tokens) for tokens in range(1, _MOST + 1)]
 
-    def measured(self, tokens: int, seconds: float) -> None:
-        """Take note that a pass of `tokens` took `seconds`; far off, it counts as twice or half the expected."""
-        if not 1 <= tokens <= _MOST:
-            return
-        ratio = min(max(seconds / self.seconds(tokens), 1 / _OUTLIER), _OUTLIER)
+    def measured(self, tokens: int, seconds: float) -> float:
+        """Take note that a pass of `tokens`, 1 to 8, took `seconds`; far off, it counts as twice or half the expected.
+        Returns what it counts as."""
+        expected = self.seconds(tokens)
+        ratio = min(max(seconds / expected, 1 / _OUTLIER), _OUTLIER)
         self._level *= ratio**_LEVEL
         self._shape[tokens - 1] *= ratio**_SHAPE
+        return expected * ratio
 
 
 def pass_timer(backend: Backend) -> Callable[[int], float]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from flash_engine.speculation.draft import Bounds, Draft
 
-LIKELY = 0.5
-"""A guess goes on while it is more likely than not, as a whole, that the main model says the same."""
+LIKELY = 0.25
+"""A guess goes on while it is as likely as this, as a whole, that the main model says the same."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from flash_engine.speculation.controller import Choice, Controller
-from flash_engine.speculation.draft import Bounds, Draft, Source
+from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
 from flash_engine.speculation.model import Finish, ModelDrafter
 from flash_engine.speculation.text import TextDrafter
 
@@ -89,8 +89,8 @@ class Speculator:
         """The pass with the last proposal took `seconds`."""
         if self._round:
             costs, size = self._controller.costs, 1 + len(self._round.draft.tokens)
-            costs.measured(size, seconds)
-            self._round.seconds += costs.seconds(size)
+            counted = costs.measured(size, seconds)
+            self._round.seconds += counted if size > 1 else costs.seconds(size)
             self._round.is_verified = True
 
     def chosen(self, token: int) -> None:
@@ -113,18 +113,27 @@ class Speculator:
         if self._model:
             self._model.truncate(length)
 
-    def read(self, tokens: Sequence[int], most: int) -> bool:
-        """Have the draft model read up to `most` of `tokens` ahead of need; whether it is still behind."""
+    def read(self, tokens: Sequence[int]) -> bool:
+        """Have the draft model read a few of `tokens` ahead of need; whether it is still behind."""
         if self._model is None:
             return False
-        self._model.read(tokens, most)
+        controller = self._controller
+        count = min(controller.reading_step, self._model.behind(tokens) - 1)
+        begin = self._clock()
+        self._model.read(tokens, count)
+        if count > LONGEST:
+            controller.read(count, self._clock() - begin)
         return self._model.behind(tokens) > 1
 
-    def answers_first(self, tokens: Sequence[int], reading: float, seconds: float) -> bool:
-        """Whether the draft model should answer after `tokens` before the main model does. reading: seconds that the
-        main model takes to read them. seconds: within which an answer is wanted."""
-        model = self._model
-        return model is not None and self._controller.answers_first(reading, model.behind(tokens), seconds)
+    def answers_first(self, tokens: Sequence[int], missing: int, reading: float, seconds: float) -> bool:
+        """Whether the draft model should answer after `tokens` before the main model does. missing: of `tokens` those
+        that the main model has to read, which takes at least a pass. reading: seconds of them by the speed of long
+        prompts. seconds: within which an answer is wanted."""
+        if self._model is None:
+            return False
+        controller = self._controller
+        least = controller.costs.seconds(min(missing, LONGEST + 1)) if missing else 0.0
+        return controller.answers_first(max(reading, least), self._model.behind(tokens), seconds)
 
     def guess(
         self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None
@@ -182,7 +191,7 @@ class Speculator:
         draft = model.draft(tokens, bounds, bars, controller.acceptance[Source.MODEL].chances, cancel)
         end = self._clock()
         expected = controller.price(behind, max(len(draft.tokens), 1))
-        if behind > 8:
+        if behind > LONGEST:
             controller.read(behind, begun - start)
         controller.drafted(max(len(draft.tokens), 1), end - begun)
         length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)

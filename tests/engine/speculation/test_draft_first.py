@@ -23,11 +23,11 @@ DEADLINE = 0.05
 @pytest.mark.parametrize(
     ("pass_ms", "draft_ms", "reading_ms", "behind", "first"),
     [
-        (2, 0.3, 0, 1, False),  # the model has 6 tokens in 12 ms
+        (2, 0.3, 2, 1, False),  # the model has 6 tokens in 12 ms
         (2, 0.3, 200, 300, True),  # but not after a jump
         (42, 17, 42, 1, True),
         (42, 30, 42, 1, False),  # the draft model is not much sooner
-        (42, 17, 0, 2000, False),  # nor where it has to read a lot
+        (42, 17, 42, 2000, False),  # nor where it has to read a lot
     ],
 )
 def test_who_answers_first(
@@ -59,12 +59,12 @@ def slow_pair(backend: Backend, tokenizer: Tokenizer, chance: float) -> tuple[Se
 
 
 @pytest.mark.parametrize("device", NATIVE)
-def test_a_guess_ends_where_it_is_less_likely_than_not(
+def test_a_guess_ends_where_it_is_unlikely(
     open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, device: str
 ) -> None:
-    session, _ = slow_pair(open_tiny(device, Shape()), tiny_tokenizer, 0.8)
+    session, _ = slow_pair(open_tiny(device, Shape()), tiny_tokenizer, 0.7)
     guessing = session.guess([40, 50, 60], max_tokens=20)
-    assert len(list(guessing)) == 3, "0.8 ** 3 > 0.5 > 0.8 ** 4"
+    assert len(list(guessing)) == 3, "0.7 ** 3 > 0.25 > 0.7 ** 4"
     assert guessing.finish == "unlikely"
 
 
