@@ -104,6 +104,8 @@ async def replay(
                 "source": "superseded" if each.superseded else each.source if each.text else "silence",
                 "held": each.held,
                 "complete": each.complete_line,
+                "cut": each.cut,
+                "silence": each.silence,
                 "type_through": each.type_through,
                 "text": len(each.text),
             }
