@@ -23,6 +23,9 @@ from flash_lsp.prompt.encoder import BlockEncoder
 from flash_lsp.prompt.window import ContextBlock, PromptState
 from flash_lsp.text import LINE_END
 
+StatementEnd = Callable[[str, str], int | None]
+"""(prefix, text) -> where in `text` a line suggested at the end of `prefix` is complete; None if it may go on."""
+
 PROMPT_TOKENS = 768
 """Budget of a prompt while typing: what a CPU of two cores reads in one to three seconds."""
 
@@ -121,6 +124,7 @@ class Completer:
         progress: Callable[[str], None] | None = None,
         seconds: float | None = None,
         guessed: Callable[[Guess], None] | None = None,
+        statement_end: StatementEnd | None = None,
     ) -> Suggestion:
         """Complete between `prefix` and `suffix`, the whole texts of the file before and after the cursor.
 
@@ -130,7 +134,8 @@ class Completer:
         deadline: a time.monotonic() value. min_logprob: a text less likely than this, as a mean, is not worth
         its completion, but its beginning may be likely enough. progress: called with the text so far when it has grown.
         seconds, guessed: if the model would not answer within `seconds`, its draft model does so first, and `guessed`
-        is called with that text as it grows; the result is the model's own as ever.
+        is called with that text as it grows; the result is the model's own as ever. statement_end: where a single line
+        ends that leaves brackets open; None: at its line end.
         Raises CapacityError if the prompt's fixed parts do not fit the context.
         """
         return self.continue_prompt(
@@ -145,6 +150,7 @@ class Completer:
             progress=progress,
             seconds=seconds,
             guessed=guessed,
+            statement_end=statement_end,
         )
 
     def continue_prompt(
@@ -161,9 +167,10 @@ class Completer:
         progress: Callable[[str], None] | None = None,
         seconds: float | None = None,
         guessed: Callable[[Guess], None] | None = None,
+        statement_end: StatementEnd | None = None,
     ) -> Suggestion:
         """`complete` from a prompt made already for the end of `prefix`."""
-        run = _Run(session, prompt, prefix, max_lines, max_tokens, min_logprob, progress)
+        run = _Run(session, prompt, prefix, max_lines, max_tokens, min_logprob, progress, statement_end)
         if (
             seconds is not None
             and guessed is not None
@@ -305,9 +312,10 @@ class _Run:
         max_tokens: int,
         min_logprob: float = -math.inf,
         progress: Callable[[str], None] | None = None,
+        statement_end: StatementEnd | None = None,
     ) -> None:
         self._session = session
-        self._output = _Output(prefix, prompt.held, max_lines)
+        self._output = _Output(prefix, prompt.held, max_lines, statement_end)
         self._max_tokens = max_tokens
         self._min_logprob = min_logprob
         self._progress = progress
@@ -356,10 +364,13 @@ class _Output:
     """The tokens so far as text: whole characters only, without the held bytes, up to where it is
     complete."""
 
-    def __init__(self, prefix: str, held: bytes, max_lines: int) -> None:
+    def __init__(
+        self, prefix: str, held: bytes, max_lines: int, statement_end: StatementEnd | None = None
+    ) -> None:
         self._prefix = prefix
         self._held = len(held)
         self._max_lines = max_lines
+        self._statement_end = statement_end
         self._data = b""
         self._scored: list[tuple[int, float]] = []
         self.ids: list[int] = []
@@ -378,14 +389,18 @@ class _Output:
 
     def is_hopeless(self, gate: float) -> bool:
         """Whether the text will most likely stay below `gate`, a mean log-probability."""
-        count = len(self._scored)
-        return count > 0 and self.logprob < gate * _HOPELESS[min(count, len(_HOPELESS)) - 1]
+        if not self._scored:
+            return False
+        mean = sum(logprob for _, logprob in self._scored) / len(self._scored)
+        return mean < gate * _HOPELESS[min(len(self._scored), len(_HOPELESS)) - 1]
 
     def likely(self, gate: float) -> str:
         """The complete lines, as many as have a mean log-probability of at least `gate`; or else the whole words of
         the first line, as many as have a joint one of at least _LIKELY times `gate`."""
         first = len(self.text) - len(self.text.lstrip())
         ends = [end.start() for end in LINE_END.finditer(self.text, first)]
+        if self._max_lines == 1:
+            ends = ends[:1]
         passing = [end for end in ends if self._mean(end) >= gate]
         if passing:
             return self.text[: passing[-1]]
@@ -413,14 +428,28 @@ class _Output:
         if len(self._data) > self._held:
             self._scored.append((start, token.logprob))
         text = _whole_characters(self._data[self._held :])
-        end = block_end(self._prefix, text, self._max_lines)
+        end = self._end(text)
         if end is not None:
             text, self.finish = text[:end], "line" if self._max_lines == 1 else "block"
         elif repeats(self.ids):
             self.finish = "repetition"
+        else:
+            text = text[: self._open_line(text)]
         grown = len(text) > len(self.text)
         self.text = text
         return grown
+
+    def _end(self, text: str) -> int | None:
+        """Where `text` is complete; None if it may go on."""
+        if self._statement_end and self._max_lines == 1:
+            return self._statement_end(self._prefix, text)
+        return block_end(self._prefix, text, self._max_lines)
+
+    def _open_line(self, text: str) -> int | None:
+        """The end of the first line of a statement that is not complete, the line end included: what there is of it
+        until it is; None: all of it."""
+        end = block_end(self._prefix, text, 1) if self._max_lines == 1 else None
+        return None if end is None else end + 1
 
 
 def _whole_words(line: str, length: int) -> str:

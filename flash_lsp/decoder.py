@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from cachetools import LRUCache
@@ -17,6 +18,7 @@ from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.context.lineage import Lineage, new_lineage
 from flash_lsp.context.plan import Planner
 from flash_lsp.context.recent import Surroundings
+from flash_lsp.filters.statement import statement_end
 from flash_lsp.flight import Guess, Job
 from flash_lsp.inference import InferenceEngine
 from flash_lsp.recall import Recall
@@ -186,6 +188,7 @@ class ModelDecoder:
                 progress=grown,
                 seconds=job.seconds,
                 guessed=guessed,
+                statement_end=partial(statement_end, job.place.language, job.statement_lines),
             )
             if job.candidates > 1:
                 others = self._completer.alternatives(

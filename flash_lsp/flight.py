@@ -30,6 +30,8 @@ class Job:
     """A text less likely than this, as a mean, need not be decoded to its end."""
     candidates: int
     """Different texts wanted."""
+    statement_lines: int = 1
+    """Lines that a single line may go on for until its brackets are closed, itself included."""
     seconds: float | None = None
     """Within which an answer is wanted, the draft model's if need be; None: there is time."""
 

@@ -24,6 +24,8 @@ class Language:
         default=_at_line_end(r"[:({\[]|=>|->|\b(?:then|do|else|begin)"), repr=False
     )
     """Matches the end of a line below which a block begins."""
+    brackets: str = "(["
+    """Opening brackets within which a statement goes on over its line's end."""
 
 
 _OTHER = Language()
@@ -35,7 +37,9 @@ _C = Language(
 _SCRIPT = Language(opens_block=_at_line_end(r"[({\[]|=>|\b(?:case\b.*|default)\s*:"))
 
 _TABLE = {
-    "python": Language(line_comment="#", block_comments=False, opens_block=_at_line_end(r"[:({\[]")),
+    "python": Language(
+        line_comment="#", block_comments=False, opens_block=_at_line_end(r"[:({\[]"), brackets="([{"
+    ),
     "javascript": _SCRIPT,
     "javascriptreact": _SCRIPT,
     "typescript": _SCRIPT,

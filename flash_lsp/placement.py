@@ -31,6 +31,12 @@ def line_limit(language_id: str, prefix: str, suffix: str, *, block: int) -> int
     return block if not in_comment and rules.opens_block.search(line) else 1
 
 
+def statement_limit(suffix: str, *, block: int) -> int:
+    """Lines that a single line may go on for until its brackets are closed: `block` at the end of a line."""
+    rest = _REST_OF_LINE.match(suffix)
+    return 1 if rest and rest[0].strip() else block
+
+
 def _last_line(prefix: str) -> str:
     """The last line of `prefix` that is not blank."""
     text = prefix.rstrip()

@@ -16,7 +16,7 @@ from flash_lsp.answers import Answer, Answers, Place, distinct
 from flash_lsp.flight import Decoder, Flight, Guess, Job
 from flash_lsp.gate import MANUAL_ONLY, unsuitable
 from flash_lsp.pending import Clock, Pending, Reply, Timer
-from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit
+from flash_lsp.placement import MID_LINE, PAIRS, cursor_after, line_limit, statement_limit
 from flash_lsp.settings import Settings
 from flash_lsp.text import Document, Edit
 
@@ -221,6 +221,7 @@ class DocumentSession:
             min_logprob=flight.gate,
             candidates=candidates,
             seconds=seconds,
+            statement_lines=statement_limit(place.suffix, block=self.settings.max_lines),
         )
         flight.cancel = self._decoder.start(
             job,

@@ -43,27 +43,29 @@ def timeline(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def gate(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path) -> None:
-    """Precision against coverage, as PNG. curves: by name, (gate, share shown, share exact of the shown)."""
+    """Precision against coverage, as PNG. curves: by name, (gate, share shown, share right of the shown)."""
     pyplot = _pyplot()
     figure, panel = pyplot.subplots(figsize=(5.5, 3.6))
     for name, points in curves.items():
         panel.plot([each[1] for each in points], [each[2] for each in points], marker="o", label=name)
-    for least, shown, exact in next(iter(curves.values())):
-        panel.annotate(f"{least:g}", (shown, exact), textcoords="offset points", xytext=(3, 5), fontsize=7)
+    for least, shown, right in next(iter(curves.values())):
+        panel.annotate(f"{least:g}", (shown, right), textcoords="offset points", xytext=(3, 5), fontsize=7)
     panel.set_xlabel("coverage: share of the places with a suggestion")
-    panel.set_ylabel("exact rest of the line, of the shown")
+    panel.set_ylabel("right, of the shown")
     panel.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
 
 
-def gate_curve(figures: Mapping[str, Any]) -> list[tuple[float, float, float]]:
-    """The points of `gate` from the figures of the quality bench; "no gate" is left out."""
-    return [
-        (row["min_logprob"], row["shown"] / figures["cases"], row["exact"] / row["shown"])
-        for row in figures["gate"]
-        if row["min_logprob"] is not None and row["shown"]
-    ]
+def gate_curves(name: str, figures: Mapping[str, Any]) -> dict[str, list[tuple[float, float, float]]]:
+    """The curves of `gate` from the figures of the quality bench; "no gate" is left out."""
+    rows = [row for row in figures["gate"] if row["least"] is not None and row["shown"]]
+    return {
+        f"{name}: {what}": [
+            (row["least"], row["shown"] / figures["cases"], row[count] / row["shown"]) for row in rows
+        ]
+        for what, count in (("right as far as shown", "right"), ("the whole line", "exact"))
+    }
 
 
 def roofline(figures: Mapping[str, Any], path: Path) -> None:

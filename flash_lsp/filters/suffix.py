@@ -21,6 +21,8 @@ def cut_repeated_suffix(candidate: Candidate) -> str | Silence:
         if closer is not None and candidate.line_after.startswith(closer):
             text = _cut_at_closer(text, closer)
         text = _cut_rest_of_line(candidate.language, text, rest, closer)
+        if candidate.line_after[:1].isspace():
+            text = text.rstrip()
     text = _cut_line_below(candidate, text)
     return text if text.strip() else Silence.REPEATS_SUFFIX
 

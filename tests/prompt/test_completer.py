@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from engine.scripted import CONFIG, ScriptedBackend
 
 from flash_engine import CapacityError, Engine, ModelError, Session, Token, Tokenizer
 from flash_lsp.completer import Completer, Suggestion, _Output
+from flash_lsp.filters.statement import statement_end
 from flash_lsp.prompt.window import PromptState
 
 END_OF_TEXT = 0
@@ -79,6 +81,24 @@ def test_where_a_suggestion_ends(
     suggestion = writer(continuation)(prefix, max_lines=max_lines)
     assert suggestion.finish == finish
     assert suggestion.text == text if text is not None else continuation.startswith(suggestion.text)
+
+
+@pytest.mark.parametrize(
+    ("continuation", "text"),
+    [
+        ("f(\n    1,\n)\ny = 2\n", "f(\n    1,\n)"),
+        ("f(\n    1,\n\n\n", "f("),
+        ("f(\n    1,", "f("),
+    ],
+)
+def test_a_line_goes_on_until_its_brackets_are_closed(
+    writer: Callable[[str], Complete], continuation: str, text: str
+) -> None:
+    seen: list[str] = []
+    statement = partial(statement_end, "python", 8)
+    suggestion = writer(continuation)("x = ", statement_end=statement, progress=seen.append)
+    assert suggestion.text.rstrip() == text
+    assert {each.rstrip() for each in seen} <= {"f", "f(", text}, "no half of a statement is shown"
 
 
 def test_progress_grows_by_whole_characters(writer: Callable[[str], Complete]) -> None:

@@ -78,4 +78,4 @@ def quality(
     if png:
         from flash_lsp.bench import plots
 
-        plots.gate({sources.name: plots.gate_curve(figures)}, png)
+        plots.gate(plots.gate_curves(sources.name, figures), png)
