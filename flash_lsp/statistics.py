@@ -6,13 +6,15 @@ Nothing leaves the machine. `flash-lsp stats` shows them, `flash-lsp stats --del
 
 from __future__ import annotations
 
+import json
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -27,6 +29,10 @@ LATENCY = "latency:"
 
 _STEP = 1.1
 """Ratio of neighbouring latency classes: percentiles are exact to 5 %."""
+
+_SPECULATION = (
+    "CREATE TABLE IF NOT EXISTS speculation (model TEXT PRIMARY KEY, day TEXT, figures TEXT NOT NULL)"
+)
 
 Key = tuple[str, str, str]
 """Day (ISO), language id, name of the count."""
@@ -43,6 +49,7 @@ class Statistics:
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
         self._counts: Counter[Key] = Counter()
+        self._speculation: dict[str, str] = {}
 
     def count(self, language: str, name: str, amount: int = 1) -> None:
         """Add to a count of today."""
@@ -51,6 +58,10 @@ class Statistics:
     def latency(self, language: str, ms: float) -> None:
         """Count a reply's time."""
         self.count(language, f"{LATENCY}{latency_class(ms)}")
+
+    def speculation(self, model: str, figures: Mapping[str, Any]) -> None:
+        """Keep what the controller of speculation knows of `model` (Controller.figures) in place of what it knew."""
+        self._speculation[model] = json.dumps(figures)
 
     def flush(self) -> None:
         """Add the counts to the file. Raises OSError or sqlite3.Error; the counts then stay for the next time."""
@@ -68,11 +79,17 @@ class Statistics:
                 " ON CONFLICT (day, language, name) DO UPDATE SET amount = amount + excluded.amount",
                 rows,
             )
-        self._counts.clear()
+            connection.execute(_SPECULATION)
+            connection.executemany(
+                "INSERT OR REPLACE INTO speculation VALUES (?, ?, ?)",
+                [(model, date.today().isoformat(), figures) for model, figures in self._speculation.items()],
+            )
+        self.drop()
 
     def drop(self) -> None:
         """Forget what was not flushed."""
         self._counts.clear()
+        self._speculation.clear()
 
 
 def read(path: Path) -> Counter[Key]:
@@ -82,6 +99,17 @@ def read(path: Path) -> Counter[Key]:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2.0)) as connection:
         rows = connection.execute("SELECT day, language, name, amount FROM counts")
         return Counter({(day, language, name): amount for day, language, name, amount in rows})
+
+
+def read_speculation(path: Path) -> dict[str, dict[str, Any]]:
+    """What the controller of speculation knew last, by model: its figures and the `day`. Raises sqlite3.Error."""
+    if not path.exists():
+        return {}
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2.0)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'speculation'").fetchone():
+            return {}
+        rows = connection.execute("SELECT model, day, figures FROM speculation ORDER BY day")
+        return {model: {"day": day, **json.loads(figures)} for model, day, figures in rows}
 
 
 def delete(path: Path) -> bool:

@@ -80,6 +80,15 @@ class Changes:
                 self._tell(name, text)
 
 
+def read_for_drafts(engine: Engine, name: str, place: Place) -> None:
+    """Read the text around `place` at once, where drafts may be taken from it. Call it on the model thread."""
+    if engine.speculation is None:
+        return
+    engine.corpus.update(name, without_line(place))
+    while engine.corpus.step():
+        pass
+
+
 _LEAD = 4
 """Tokens before a suggestion that are remembered with it, by which it is found."""
 

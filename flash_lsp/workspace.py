@@ -386,6 +386,9 @@ class FlashServer(LanguageServer):
     def _flush(self) -> None:
         """Write the statistics; a file that cannot be written is no reason to stop."""
         self._flushing = None
+        model = self._lifecycle.model
+        if model and self.settings.statistics and (figures := model.speculation()):
+            self._statistics.speculation(model.device, figures)
         try:
             self._statistics.flush()
         except (OSError, sqlite3.Error) as error:

@@ -92,18 +92,21 @@ def complete_at(
 ) -> dict[str, Any]:
     """What the server would suggest between `prefix` and `suffix`, with timings, as `--json` prints it."""
     from flash_lsp import filters
+    from flash_lsp.answers import Place
     from flash_lsp.bench.editor import language_id
     from flash_lsp.cli.engine import load_engine
     from flash_lsp.completer import Completer
     from flash_lsp.placement import MID_LINE, line_limit
     from flash_lsp.prompt.window import PromptState
     from flash_lsp.settings import Settings
+    from flash_lsp.study import read_for_drafts
 
     lines = line_limit(language_id(location.path), prefix, suffix, block=max_lines or Settings().max_lines)
     started = time.monotonic()
     with load_engine(engine_options) as engine:
         loaded = time.monotonic()
         completer = Completer(engine)
+        engine.submit(lambda: read_for_drafts(engine, location.path.name, Place(prefix, suffix))).result()
         suggestion = engine.submit(
             lambda: completer.complete(
                 location.path.name,

@@ -7,12 +7,15 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flash_lsp.cli.errors import InputError
 from flash_lsp.cli.options import JsonOutput
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 _BARS = " ▁▂▃▄▅▆▇█"
 _SPARK_DAYS = 30
@@ -23,7 +26,7 @@ def stats(
     delete: Annotated[bool, typer.Option("--delete", help="Delete all statistics.")] = False,
     as_json: JsonOutput = False,
 ) -> None:
-    """Show the local statistics: shown, accepted and kept suggestions, latencies, reasons for silence."""
+    """Show the local statistics: suggestions shown, accepted and kept, latencies, reasons for silence, speculation."""
     from flash_lsp import statistics
 
     path = statistics.default_path()
@@ -33,6 +36,7 @@ def stats(
             typer.echo(f"deleted {path}" if gone else f"there are no statistics at {path}")
             return
         counts = statistics.read(path)
+        speculation = statistics.read_speculation(path)
     except (OSError, sqlite3.Error) as error:
         raise InputError(f"{path}: {error}: delete it with `flash-lsp stats --delete`") from None
     figures = {
@@ -40,6 +44,7 @@ def stats(
         "days": _group(counts, lambda key: key[0]),
         "languages": _group(counts, lambda key: key[1]),
         "silences": _silences(counts),
+        "speculation": speculation,
     }
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
@@ -114,8 +119,29 @@ def _show(figures: dict[str, Any], days: int) -> None:
         silences.add_row(name, str(amount), explain(name))
     if figures["silences"]:
         console.print(silences)
+    for model, known in figures["speculation"].items():
+        console.print(_speculation_table(model, known))
     accepted = [row["accepted"] for row in figures["days"].values()][-_SPARK_DAYS:]
     console.print(f"accepted by day: {sparkline(accepted)}  (file: {Path(figures['path'])})", soft_wrap=True)
+
+
+def _speculation_table(model: str, known: dict[str, Any]) -> Table:
+    """What the controller last knew of a model: costs, acceptance, and what it chose and why."""
+    from flash_lsp.cli.figures import figures_table, percent
+
+    rounds = sum(known["choices"].values())
+    rows = {
+        "pass of 1, 2, ... tokens, ms": " ".join(f"{each:.1f}" for each in known["pass_ms"]),
+        "a token of the draft model, ms": f"{known['draft_ms']:.2f}",
+        "it gains, tokens a round": f"{known['model_gain']:.2f}{' (paused)' if known['paused'] else ''}",
+        **{
+            f"accepted at position 1, 2, ...: {source}": " ".join(map(percent, shares))
+            for source, shares in known["acceptance"].items()
+        },
+        **{f"rounds: {choice}": percent(count / rounds) for choice, count in known["choices"].items()},
+    }
+    title = f"speculation: {model}, {known['day']}"
+    return figures_table(title, {name: [value] for name, value in rows.items()})
 
 
 def sparkline(values: list[int]) -> str:

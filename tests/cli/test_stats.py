@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from flash_engine.speculation import Choice, Controller, PassCosts, Source
 from flash_lsp import statistics
 from flash_lsp.cli.app import app
 
@@ -42,3 +44,29 @@ def test_tables_json_and_delete(path: Path) -> None:
     assert "deleted" in run("--delete")
     assert not path.exists()
     assert "there are no statistics" in run("--delete")
+
+
+def test_what_the_controller_of_speculation_knew_last(path: Path) -> None:
+    """By model; the latest state replaces the one before."""
+    counts = statistics.Statistics(path)
+    known = Controller(PassCosts([0.002] * 8), 0.0003)
+    known.acceptance[Source.MODEL].judge(0, 9, True)
+    known.choices[Choice.PAUSED] += 3
+    for rounds in (1, 5):
+        known.choices[Choice.MODEL] += rounds
+        counts.count("python", statistics.REQUESTS)
+        counts.speculation("a model on a device", known.figures())
+        counts.flush()
+    kept = json.loads(run("--json"))["speculation"]["a model on a device"]
+    assert kept["choices"] == {"model": 6, "plain: the draft model did not pay": 3}
+    text = run()
+    for part in ("a model on a device", "did not pay", "67%", "33%", "100%", "2.0"):
+        assert part in text
+
+
+def test_a_file_from_before_speculation_was_kept(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE counts (day TEXT, language TEXT, name TEXT, amount INTEGER NOT NULL)"
+        )
+    assert statistics.read_speculation(path) == {}
