@@ -17,7 +17,7 @@ _SHAPE = 0.06
 """How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
 _OUTLIER = 2.0
 _ROUNDS = (3, 12)
-_MEASURING = 0.1
+_MEASURING = 0.25
 """Rounds of measuring at least and at most, and the seconds after which it may end."""
 
 
