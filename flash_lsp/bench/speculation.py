@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from flash_lsp.bench.cases import rest_of_line
 from flash_lsp.bench.machine import machine
 from flash_lsp.completer import Completer
 
+WORKLOADS = ("infill", "edit", "fresh", "random")
 MAX_TOKENS = 48
 _SEED = 3
 _COPIED_LINES = 14
@@ -70,23 +71,31 @@ class Outcome:
         }
 
 
-def run(engine: Engine, sources: Path, *, draft: str, count: int, progress: Report) -> dict[str, Any]:
-    """Measure `count` cases each of infilling, of edits that repeat text of the buffer, of fresh code and of random
-    text, with the files under `sources`. draft: what the engine was loaded with, for the record.
+def run(
+    engine: Engine,
+    sources: Path,
+    *,
+    draft: str,
+    count: int,
+    workloads: Sequence[str] = WORKLOADS,
+    progress: Report,
+) -> dict[str, Any]:
+    """Measure `count` cases of each of `workloads`: infilling, edits that repeat text of the buffer, fresh code and
+    random text, with the files under `sources`. draft: what the engine was loaded with, for the record.
 
     Infilling is the rest of a line in half of the cases and MAX_TOKENS tokens in the others, which all other workloads
-    generate too. Returns {"machine", "model", "backend", "draft", "workloads", "controller", "acceptance_by_position",
-    "speedup_infill", "speedup_edit", "speedup_fresh", "speedup_random"}. Raises FlashError if the engine was loaded
-    without speculation.
+    generate too. Returns {"machine", "model", "backend", "draft", "workloads", "controller", "acceptance_by_position"}
+    and for each workload "speedup_infill", "speedup_edit", ... Raises FlashError if the engine was loaded without
+    speculation.
     """
     if engine.speculation is None:
         raise FlashError("the engine decodes plainly: load it with speculation to measure that")
     bench = Bench(engine, sources, count)
     jobs = {"infill": bench.infill, "edit": bench.edit, "fresh": bench.fresh, "random": bench.random}
     outcomes: dict[str, dict[str, Any]] = {}
-    for number, (name, make) in enumerate(jobs.items()):
-        progress(name, number / len(jobs))
-        outcomes[name] = engine.submit(lambda make=make: bench.measure(make())).result()  # type: ignore[misc]
+    for number, name in enumerate(workloads):
+        progress(name, number / len(workloads))
+        outcomes[name] = engine.submit(lambda make=jobs[name]: bench.measure(make())).result()  # type: ignore[misc]
     controller = engine.speculation.figures()
     return {
         "machine": machine(),
@@ -163,6 +172,8 @@ class Bench:
     def _read(self, job: Job, outcome: Outcome) -> None:
         """Both sessions read the prompt; then what the server does before the next key: buffer and draft model."""
         self._plain.sync(job.prompt)
+        if saved := self._plain.save():
+            self._speculative.load(*saved)
         self._speculative.sync(job.prompt)
         corpus = self._engine.corpus
         corpus.update("buffer", job.buffer)

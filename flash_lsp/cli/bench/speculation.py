@@ -22,6 +22,13 @@ def speculation(
         typer.Option(help="Folder of source files (default: Python's library).", show_default=False),
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Cases of each workload.")] = 24,
+    workload: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="infill, edit, fresh or random; may be given more than once (default: all).",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     threads: Threads = None,
     json_file: JsonFile = None,
@@ -39,6 +46,9 @@ def speculation(
     folder = sources or standard_library()
     if not folder.is_dir():
         raise InputError(f"--sources {folder}: no such folder")
+    workloads = workload or list(bench.WORKLOADS)
+    if unknown := set(workloads) - set(bench.WORKLOADS):
+        raise InputError(f"--workload {unknown.pop()}: give one of {', '.join(bench.WORKLOADS)}")
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("loading", total=1.0)
         with Engine.load(
@@ -49,6 +59,7 @@ def speculation(
                 folder,
                 draft=draft,
                 count=cases,
+                workloads=workloads,
                 progress=lambda stage, share: bar.update(task, description=stage, completed=share),
             )
     where = figures["machine"]
