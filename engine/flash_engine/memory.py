@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flash_engine.checkpoint import Checkpoint, matrix_shapes
 from flash_engine.errors import CapacityError
 from flash_engine.matrices import Quantization
+from flash_engine.shapes import share_read
 
 DEFAULT_CONTEXT = 4096
 """Tokens of context unless asked for, or the model has fewer positions, or the memory is short."""
@@ -42,6 +43,8 @@ class Footprint:
     """Bytes of activations and logits."""
     positions: int
     """Tokens of context that the model was made for."""
+    token_weights: int
+    """Bytes of weights that one token reads: of a mixture of experts, those that it chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,10 @@ def measure(checkpoint: Checkpoint, device: str) -> Footprint:
     exact = device == "reference"
     parameters = {name: rows * columns for name, (rows, columns) in matrix_shapes(config).items()}
     stored = sum(size * _bits(checkpoint.quantization(name)) for name, size in parameters.items())
+    active = sum(round(size * share_read(config, name)) for name, size in parameters.items())
     return footprint(
         sum(parameters.values()),
+        active=active,
         layers=config.num_layers,
         hidden=config.hidden_size,
         ffn=config.intermediate_size,
@@ -136,15 +141,17 @@ def footprint(
     positions: int,
     bits: float = 4.5,
     kv_bytes: int = 1,
+    active: int | None = None,
 ) -> Footprint:
     """The footprint of a model with `parameters` weights of `bits` each (4-bit values in groups of 64 with 16-bit scale
-    and bias: 4.5) and `kv_bytes` a cached number."""
+    and bias: 4.5), of which a token reads `active` (None: all), and `kv_bytes` a cached number."""
     activations = _SLICE_TOKENS * (6 * hidden + 3 * ffn) * 4
     return Footprint(
         weights=int(parameters * bits / 8),
         kv_token=2 * layers * kv_heads * (head_dim * kv_bytes + _SCALE_BYTES),
         scratch=activations + _LOGIT_ROWS * vocab * 4,
         positions=positions,
+        token_weights=int((parameters if active is None else active) * bits / 8),
     )
 
 

@@ -24,6 +24,13 @@ def matrix_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     return shapes
 
 
+def share_read(config: ModelConfig, name: str) -> float:
+    """Share of the tokens that read the matrix `name`: below 1 for experts that a router chooses."""
+    if config.moe is None or ".mlp.experts." not in name:
+        return 1.0
+    return config.moe.experts_per_token / config.moe.experts
+
+
 def vector_shapes(config: ModelConfig) -> dict[str, tuple[int]]:
     """Name -> (n,) of the weights and biases of norms, and of the biases of matrices."""
     shapes = _norm(config, "model.norm")

@@ -11,7 +11,7 @@ import numpy as np
 
 from flash_engine import Checkpoint, ModelConfig, _native
 from flash_engine.backends.native import NativeBackend, default_threads
-from flash_engine.checkpoint import matrix_shapes
+from flash_engine.shapes import matrix_shapes, share_read
 from flash_lsp.bench import roofline
 from flash_lsp.bench.machine import machine
 
@@ -80,7 +80,7 @@ def _measure(backend: NativeBackend, threads: int, rounds: int) -> dict[str, Any
 def measure_limits(backend: NativeBackend) -> dict[str, float]:
     """What the machine can do at most with the backend's threads and instructions, and what a token needs of it."""
     size = sum(backend.weight_bytes.values())
-    bandwidth = _native.read_bandwidth(size, backend.threads)
+    bandwidth = _native.read_bandwidth(_all_bytes(backend.config, size), backend.threads)
     products = _native.product_rate(backend.isa, backend.threads)
     memory_ms = 1000 * size / bandwidth
     product_ms = 1000 * token_products(backend.config) / products
@@ -96,9 +96,14 @@ def measure_limits(backend: NativeBackend) -> dict[str, float]:
 
 def token_products(config: ModelConfig) -> int:
     """Products of weights and activations for one token with logits; attention is not counted."""
+    return sum(roofline.token_products(config).values())
+
+
+def _all_bytes(config: ModelConfig, read: int) -> int:
+    """Bytes of all weights, of which a token reads `read`: what the experts of others push out of caches."""
     shapes = matrix_shapes(config)
-    embedding = 0 if config.tie_embeddings else config.vocab_size * config.hidden_size
-    return sum(rows * columns for rows, columns in shapes.values()) - embedding
+    unread = sum((1 - share_read(config, name)) * rows * columns for name, (rows, columns) in shapes.items())
+    return int(read * (1 + unread / token_products(config)))
 
 
 def decode_times(backend: NativeBackend, tokens: list[int], depth: int, rounds: int) -> list[float]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flash_engine import Checkpoint, ModelConfig
+from flash_engine.config import MixtureOfExperts
 from flash_engine.matrices import Quantization, QuantizedMatrix
 from flash_engine.rope import Linear, Rope
 from flash_engine.shapes import matrix_shapes, vector_shapes
@@ -34,9 +35,37 @@ def _deepseek_coder(hidden: int, intermediate: int, layers: int, heads: int) -> 
     )
 
 
+def _qwen3_moe(layers: int) -> ModelConfig:
+    """Layers of Qwen3-Coder-30B-A3B, which has 48 and a larger vocabulary."""
+    return ModelConfig(
+        model_type="qwen3_moe",
+        hidden_size=2048,
+        intermediate_size=6144,
+        num_layers=layers,
+        num_heads=32,
+        num_kv_heads=4,
+        head_dim=128,
+        vocab_size=8192,
+        max_positions=16384,
+        tie_embeddings=False,
+        eos_ids=(0,),
+        rope=Rope(1e7),
+        norm_eps=1e-6,
+        qk_norm=True,
+        moe=MixtureOfExperts(
+            layers=tuple(range(layers)),
+            experts=128,
+            experts_per_token=8,
+            intermediate_size=768,
+            normalize=True,
+        ),
+    )
+
+
 SHAPES = {
     "deepseek-1.3b": _deepseek_coder(2048, 5504, 24, 16),
     "deepseek-6.7b": _deepseek_coder(4096, 11008, 32, 32),
+    "qwen3-moe": _qwen3_moe(layers=2),
 }
 
 
@@ -51,6 +80,9 @@ class RandomCheckpoint(Checkpoint):
 
     def has(self, name: str) -> bool:
         return name in self._matrices or name.rpartition(".")[0] in self._vectors or name in self._vectors
+
+    def quantization(self, name: str) -> Quantization:
+        return FORMAT
 
     def vector(self, name: str) -> NDArray[np.float32]:
         return np.ones(self._vectors[name], np.float32)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flash_engine import ModelConfig, _native
 from flash_engine.backends.native import NativeBackend
+from flash_engine.shapes import matrix_shapes, share_read
 
 DEPTH = 1024
 PASSES = (1, 8, 128)
@@ -46,21 +47,39 @@ def measure(backend: NativeBackend, tokens: list[int], rounds: int) -> list[dict
 
 def products(config: ModelConfig, operation: str, tokens: int, wanted: int) -> int:
     """Multiplications of weights or cached values; 0 for norms and the embedding."""
-    hidden, layers = config.hidden_size, config.num_layers
-    queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    positions = sum(DEPTH + i + 1 for i in range(tokens))
-    return {
-        "qkv": layers * tokens * hidden * (queries + 2 * keys),
-        "attention": layers * positions * 2 * queries,
-        "o_proj": layers * tokens * hidden * queries,
-        "gate_up": layers * tokens * 2 * hidden * config.intermediate_size,
-        "down": layers * tokens * hidden * config.intermediate_size,
-        "head": wanted * hidden * config.vocab_size,
-    }.get(operation, 0)
+    if operation == "attention":
+        positions = sum(DEPTH + i + 1 for i in range(tokens))
+        return config.num_layers * positions * config.num_heads * (config.key_dim + config.value_dim)
+    return (wanted if operation == "head" else tokens) * token_products(config).get(operation, 0)
+
+
+_OPERATIONS = {
+    "o_proj": "o_proj",
+    "down_proj": "down",
+    "gate": "gate_up",
+    "gate_proj": "gate_up",
+    "up_proj": "gate_up",
+}
+
+
+def token_products(config: ModelConfig) -> dict[str, int]:
+    """Products of weights and activations for one token with logits, by operation; of experts those it uses."""
+    head = "model.embed_tokens" if config.tie_embeddings else "lm_head"
+    totals: dict[str, float] = {}
+    for name, (rows, columns) in matrix_shapes(config).items():
+        if name == head:
+            operation = "head"
+        elif name == "model.embed_tokens":
+            continue
+        else:
+            operation = _OPERATIONS.get(name.rpartition(".")[2], "qkv")
+        totals[operation] = totals.get(operation, 0) + share_read(config, name) * rows * columns
+    return {operation: round(total) for operation, total in totals.items()}
 
 
 def cache_bytes(config: ModelConfig, operation: str, tokens: int) -> int:
     """Bytes of int8 keys and values, with their float32 scales, that attention reads."""
     if operation != "attention":
         return 0
-    return config.num_layers * (DEPTH + tokens) * 2 * config.num_kv_heads * (config.head_dim + 4)
+    head = config.key_dim + config.value_dim + 8
+    return config.num_layers * (DEPTH + tokens) * config.num_kv_heads * head

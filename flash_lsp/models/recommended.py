@@ -63,4 +63,14 @@ RECOMMENDED = (
         "Qwen/Qwen2.5-Coder-7B", "Apache-2.0", 7_615_000_000,
         _shape(28, 3584, 18_944, 4, 128, 152_064, 32_768), "GPUs and Macs of 16 GB",
     ),
+    Recommended(
+        "deepseek-ai/DeepSeek-Coder-V2-Lite-Base", "DeepSeek licence", 15_706_000_000,
+        _shape(27, 2048, 10_944, 16, 160, 102_400, 163_840) | {"active": 2_661_000_000},
+        "16 GB of memory; a sixth of it a token",
+    ),
+    Recommended(
+        "Qwen/Qwen3-Coder-30B-A3B-Instruct", "Apache-2.0", 30_532_000_000,
+        _shape(48, 2048, 6144, 4, 128, 151_936, 262_144) | {"active": 3_352_000_000},
+        "32 GB of memory; a ninth of it a token",
+    ),
 )  # fmt: skip

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flash_engine import ModelConfig
+from flash_engine.config import LatentAttention, MixtureOfExperts
 from flash_lsp.bench import plots
 from flash_lsp.bench.random_model import SHAPES, RandomCheckpoint
 
@@ -14,8 +16,19 @@ from .made_up import config_of
 bench = pytest.importorskip("flash_lsp.bench.engine", reason="flash_engine._native is not built")
 
 
-def test_operations_add_up_to_the_model(tmp_path: Path) -> None:
-    config = config_of(max_positions=2048, tie_embeddings=False)
+EXPERTS = MixtureOfExperts(layers=(1,), experts=16, experts_per_token=2, intermediate_size=64)
+LATENT = LatentAttention(query_rank=64, kv_rank=64, nope_dim=64, rope_dim=64, value_dim=64)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        config_of(max_positions=2048, tie_embeddings=False),
+        config_of(max_positions=2048, moe=EXPERTS, mla=LATENT, head_dim=64, num_kv_heads=4),
+    ],
+    ids=["llama", "experts, latent attention"],
+)
+def test_operations_add_up_to_the_model(tmp_path: Path, config: ModelConfig) -> None:
     figures = bench.run(RandomCheckpoint("tiny", config), threads=[2], rounds=1)
     (run,) = figures["threads"]
     for m in (1, 8):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flash_engine import CapacityError, Checkpoint, Engine, bundled, memory
 from flash_engine.backends.native import NativeBackend
+from flash_engine.config import LatentAttention, MixtureOfExperts
 from flash_engine.devices import container_room, working_set
+from flash_engine.matrices import Quantization
 from flash_engine.memory import Footprint, footprint, plan
 
 from .conftest import NATIVE
+from .made_up import MadeUpCheckpoint, config_of
 
 GIB = 2**30
 MAC_WORKING_SETS = {16: 11453.25e6, 24: 17179.87e6, 48: 38654.71e6, 64: 51539.61e6}
@@ -34,7 +38,17 @@ QWEN_7B = footprint(
 CODESTRAL_22B = footprint(
     22_250_000_000, layers=56, hidden=6144, ffn=16384, kv_heads=8, head_dim=128, vocab=32768, positions=32768
 )
+QWEN_30B_A3B = footprint(
+    30_532_000_000, layers=48, hidden=2048, ffn=6144, kv_heads=4, head_dim=128, vocab=151936, positions=262144,
+    active=3_352_000_000,
+)  # fmt: skip
+DEEPSEEK_V2_LITE = footprint(
+    15_706_000_000, layers=27, hidden=2048, ffn=10944, kv_heads=16, head_dim=160, vocab=102400, positions=163840,
+    active=2_661_000_000,
+)  # fmt: skip
+"""Heads of 192 for keys and 128 for values, expanded: 580 MB for 4,096 tokens."""
 MODELS = {
+    "30B-A3B": QWEN_30B_A3B, "V2-Lite": DEEPSEEK_V2_LITE,
     "1.3B": DEEPSEEK_1B, "6.7B": DEEPSEEK_7B, "7B": QWEN_7B, "22B": CODESTRAL_22B, "33B": DEEPSEEK_33B,
 }  # fmt: skip
 
@@ -52,6 +66,7 @@ def test_deepseek_fits_its_budget_with_and_without_its_draft() -> None:
     ("gigabytes", "model", "context", "caches"),
     [
         (16, "1.3B", 4096, 8), (16, "6.7B", 4096, 6), (16, "7B", 4096, 8), (16, "22B", None, 0), (16, "33B", None, 0),
+        (16, "V2-Lite", 4096, 4), (24, "V2-Lite", 4096, 8), (24, "30B-A3B", None, 0), (48, "30B-A3B", 4096, 8),
         (24, "6.7B", 4096, 8), (24, "22B", 4096, 8), (24, "33B", None, 0),
         (48, "22B", 4096, 8), (48, "33B", 4096, 8),
         (64, "33B", 4096, 8),
@@ -85,6 +100,13 @@ def check(model: Footprint, available: int, context: int | None, caches: int) ->
     assert (found.context, found.caches) == (context, caches)
     assert found.weights + found.cache_budget + found.scratch + found.process <= available
     assert str(found.context) in str(found)
+
+
+def test_experts_are_kept_all_and_read_in_part() -> None:
+    for model, parameters, active in ((QWEN_30B_A3B, 30.5e9, 3.35e9), (DEEPSEEK_V2_LITE, 15.7e9, 2.66e9)):
+        assert model.weights == pytest.approx(parameters * 4.5 / 8, rel=0.01)
+        assert model.token_weights == pytest.approx(active * 4.5 / 8, rel=0.01)
+    assert DEEPSEEK_V2_LITE.kv_token == 27 * 16 * (192 + 128 + 8)
 
 
 def test_the_context_shrinks_before_a_model_is_refused() -> None:
@@ -121,12 +143,26 @@ def test_a_model_with_few_positions_is_planned_for_them() -> None:
         plan(small, working_set=16 * GIB, context=601)
 
 
+def experts_and_latent_attention() -> Checkpoint:
+    moe = MixtureOfExperts(layers=(1,), experts=16, experts_per_token=2, intermediate_size=64)
+    latent = LatentAttention(query_rank=64, kv_rank=64, nope_dim=64, rope_dim=32, value_dim=64)
+    config = config_of(moe=moe, mla=latent, head_dim=32, num_kv_heads=4, vocab_size=320)
+    return MadeUpCheckpoint(config, lambda name: Quantization(4, 64))
+
+
 @pytest.mark.parametrize("device", NATIVE)
-def test_the_plan_agrees_with_what_the_native_backend_takes(device: str) -> None:
-    checkpoint = Checkpoint(bundled.locate(bundled.MAIN))
+@pytest.mark.parametrize(
+    "open_checkpoint",
+    [lambda: Checkpoint(bundled.locate(bundled.MAIN)), experts_and_latent_attention],
+    ids=["bundled", "experts and latent attention"],
+)
+def test_the_plan_agrees_with_what_the_native_backend_takes(
+    device: str, open_checkpoint: Callable[[], Checkpoint]
+) -> None:
+    checkpoint = open_checkpoint()
     expected = memory.measure(checkpoint, device)
     backend = NativeBackend.load(checkpoint, capacity=1024, threads=1)
-    assert sum(backend.weight_bytes.values()) == pytest.approx(expected.weights, rel=0.02)
+    assert sum(backend.weight_bytes.values()) == pytest.approx(expected.token_weights, rel=0.02)
     cache = backend.new_cache()
     backend.forward([1] * 1024, cache, logits=0)
     assert cache.bytes == expected.kv_token * 1024

@@ -16,7 +16,8 @@ def engine(
     shape: Annotated[
         str | None,
         typer.Option(
-            help="Random weights of a known shape instead of a model: deepseek-1.3b, deepseek-6.7b (4 GB of memory).",
+            help="Random weights of a known shape instead of a model: deepseek-1.3b, deepseek-6.7b (4 GB of memory), "
+            "qwen3-moe (two layers of Qwen3-Coder-30B-A3B).",
             show_default=False,
         ),
     ] = None,

@@ -92,7 +92,7 @@ def _needs(footprint: Any) -> dict[str, Any]:
     except CapacityError:
         return {"fits": False, "memory_bytes": 0, "tokens_per_s": None}
     bandwidth = _bandwidth() if device == "native" else None
-    speed = bandwidth / footprint.weights if bandwidth else None
+    speed = bandwidth / footprint.token_weights if bandwidth else None
     return {"fits": True, "memory_bytes": plan.total, "context": plan.context, "tokens_per_s": speed}
 
 
