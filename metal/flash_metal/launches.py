@@ -1,7 +1,7 @@
 """How each kernel is launched: its shapes, template arguments and grid.
 
-Activations are rows of M = 1 .. 8 tokens of type T (float16, bfloat16, or float32 in tests); sums are float32.
-A token's results are the same bits for every M, since K is always cut in the same way and only `rows`, which
+Activations are rows of M = 1 .. 8 tokens (on CUDA, 64) of type T (float16, bfloat16, or float32 in tests); sums are
+float32. A token's results are the same bits for every M, since K is always cut in the same way and only `rows`, which
 cuts N, may depend on M. Arrays must be whole allocations, not views: eight bytes are loaded at a time. Every template
 names the type T of the activations, also where the text doesn't: MLX's CUDA back end tells kernels apart by it.
 """
@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 
-from flash_metal.registry import Registry, Shape
+from flash_metal.registry import MAX_TOKENS, Registry, Shape
 
-MAX_TOKENS = 8
 KEY_BLOCK = 32
 _SIMD = 32
 _THREADGROUP_BYTES = 32768
@@ -103,9 +102,9 @@ def splits_fit(splits: int, heads: Heads, tokens: int) -> bool:
     return splits * tokens * heads.query * 4 <= _THREADGROUP_BYTES * 3 // 4
 
 
-def _tokens(x: mx.array) -> int:
-    if not 1 <= x.shape[0] <= MAX_TOKENS:
-        raise ValueError(f"{x.shape[0]} tokens in a pass: 1 to {MAX_TOKENS}")
+def _tokens(kernels: Registry, x: mx.array) -> int:
+    if not 1 <= x.shape[0] <= kernels.max_tokens:
+        raise ValueError(f"{x.shape[0]} tokens in a pass: 1 to {kernels.max_tokens}")
     return int(x.shape[0])
 
 
@@ -134,7 +133,7 @@ def qkv(
     x [M, K]; norm [K]; matrix [(H + 2 HK) D, K], q's rows, k's, then v's; bias [(H + 2 HK) D]; head_norm [2, D];
     frequency float32 [D / 2], radians a position; position int32 [1], of the first token; eps float32 [1].
     """
-    tokens = _tokens(x)
+    tokens = _tokens(kernels, x)
     rows = math.gcd(tiling.rows_for(tokens), heads.size)
     simdgroups = min(tiling.simdgroups, heads.size // rows)
     total = heads.query + 2 * heads.kv
@@ -188,7 +187,7 @@ def attention(
     q and fresh from launch 1; cache uint32 [layers, 2, HK, capacity, row], of which positions below `position` are
     read; layer int32 [1]; scale float32 [1]: the model's, times log2(e).
     """
-    tokens = _tokens(q)
+    tokens = _tokens(kernels, q)
     queries = tokens * heads.query // heads.kv
     tile = max(n for n in range(1, MAX_TOKENS + 1) if queries % n == 0)
     simdgroups, splits = tiling.attention_simdgroups, tiling.splits
@@ -220,12 +219,12 @@ def project(
     residual: mx.array,
 ) -> mx.array:
     """Launch 3: residual + matrix @ (the attention that parts and stats of launch 2 make), [M, N]."""
-    tokens = _tokens(residual)
+    tokens = _tokens(kernels, residual)
     n = matrix.shape[0]
     rows, split = tiling.rows_for(tokens), tiling.split
     blocks = _blocks(n, rows * tiling.simdgroups // split, "output projection")
     splits = parts.shape[0]
-    if not splits_fit(splits, heads, tokens):
+    if not splits_fit(splits, heads, min(tokens, MAX_TOKENS)):
         raise ValueError(
             f"{splits} splits of {heads.query} heads do not fit threadgroup memory: use fewer splits"
         )
@@ -255,7 +254,7 @@ def gate_up(
     kernels: Registry, tiling: Tiling, x: mx.array, norm: mx.array, matrix: Matrix, eps: mx.array
 ) -> mx.array:
     """Launch 4: silu(gate) * up of the normed x, [M, N]; matrix [2 N, K], gate's rows, then up's."""
-    tokens = _tokens(x)
+    tokens = _tokens(kernels, x)
     n = matrix.shape[0] // 2
     rows = max(1, tiling.rows_for(tokens) // 2)
     blocks = _blocks(n, rows * tiling.simdgroups, "gate and up")
@@ -301,7 +300,7 @@ def _linear(
     residual: mx.array,
     normed: bool,
 ) -> mx.array:
-    tokens = _tokens(x)
+    tokens = _tokens(kernels, x)
     n = matrix.shape[0]
     rows, split = tiling.rows_for(tokens), tiling.split
     blocks = _blocks(n, rows * tiling.simdgroups // split, "product")
@@ -331,7 +330,7 @@ def _linear(
 
 def embed(kernels: Registry, tokens: mx.array, matrix: Matrix, dtype: mx.Dtype) -> mx.array:
     """The rows of matrix [vocabulary, K] that tokens, int32 [M], name: `dtype` [M, K]."""
-    count, k = _tokens(tokens), matrix.shape[1]
+    count, k = _tokens(kernels, tokens), matrix.shape[1]
     (y,) = kernels["embed"](
         inputs=[tokens, matrix.weight, matrix.scales, matrix.biases],
         template=[("T", dtype), *matrix._template(), ("K", k)],

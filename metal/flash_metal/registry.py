@@ -15,6 +15,8 @@ from typing import Any, Protocol, cast
 
 import mlx.core as mx
 
+MAX_TOKENS = 8
+"""Of a pass of the Metal texts."""
 Shape = tuple[int, ...]
 Grid = tuple[int, int, int]
 
@@ -114,6 +116,8 @@ class Registry:
         in_order: bool = False,
         on_device: bool = False,
         records: bool = False,
+        max_tokens: int = MAX_TOKENS,
+        prepare: Callable[[Callable[[Registry], object]], None] = lambda run: None,
     ) -> None:
         self._factory = factory
         self.place = place
@@ -124,6 +128,10 @@ class Registry:
         """Whether the launches are MLX operations, which mx.compile can keep."""
         self.records = records
         """Whether passes of these launches can be recorded as CUDA graphs: flash_metal.nvidia.recorded."""
+        self.max_tokens = max_tokens
+        """Of a pass."""
+        self.prepare = prepare
+        """Compiles, all at once, the kernels that a function would launch through the registry that it is given."""
         self._built: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -147,8 +155,16 @@ def device_registry() -> Registry:
         return Registry(cast(Factory, mx.fast.metal_kernel), on_device=True)
     if mx.cuda.is_available():
         from flash_metal.nvidia import kernels
+        from flash_metal.nvidia.prepare import prepare
 
         return Registry(
-            kernels.kernel, kernels.place, kernels.resident, in_order=True, on_device=True, records=True
+            kernels.kernel,
+            kernels.place,
+            kernels.resident,
+            in_order=True,
+            on_device=True,
+            records=True,
+            max_tokens=kernels.MAX_TOKENS,
+            prepare=prepare,
         )
     raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

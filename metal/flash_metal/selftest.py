@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import mlx.core as mx
@@ -12,6 +13,8 @@ from flash_metal.invariance import INVARIANT
 from flash_metal.launches import Heads, Tiling
 from flash_metal.problem import ERRORS, TOLERANCE, Problem
 from flash_metal.registry import Registry
+
+_CHECKS = (*ERRORS.values(), *INVARIANT.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +29,9 @@ class Result:
     """What is wrong; empty if nothing."""
 
 
-def problems(tiling: Tiling, dtype: mx.Dtype) -> list[Problem]:
-    """Between them all head sizes, packings and switches, and passes of 1, 3 and 8 tokens."""
+def problems(tiling: Tiling, dtype: mx.Dtype, max_tokens: int) -> list[Problem]:
+    """Between them all head sizes, packings and switches, and passes of 1, 3, 8 and, if there are such, 16 tokens."""
+    wide = Problem(Heads(4, 2, 64), hidden=256, inner=512, tokens=16, position=45, dtype=dtype, tiling=tiling)
     return [
         Problem(Heads(9, 3, 64), hidden=576, inner=512, dtype=dtype, tiling=tiling),
         Problem(
@@ -43,12 +47,15 @@ def problems(tiling: Tiling, dtype: mx.Dtype) -> list[Problem]:
             dtype=dtype,
             tiling=tiling,
         ),
+        *([wide] if wide.tokens <= max_tokens else []),
     ]
 
 
 def run(kernels: Registry, tiling: Tiling, dtype: mx.Dtype) -> Iterator[Result]:
     """The result of each kernel with activations of type `dtype`; one that does not compile is a result too."""
-    cases = problems(tiling, dtype)
+    cases = problems(tiling, dtype, kernels.max_tokens)
+    with suppress(RuntimeError, ValueError):  # told below, of the kernel that has the fault
+        kernels.prepare(lambda dry: [check(case, dry) for case in cases for check in _CHECKS])
     for kernel, error_of in ERRORS.items():
         error = math.inf
         fault = ""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from flash_metal.launches import MAX_TOKENS, Heads, Tiling, splits_fit
+from flash_metal.launches import Heads, Tiling, splits_fit
+from flash_metal.registry import MAX_TOKENS
 
 Size = Literal["base", "large"]
 """Base and Pro chips, or Max and Ultra."""

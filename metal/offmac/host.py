@@ -94,6 +94,18 @@ def _runtime(sanitizer: str) -> Path:
     )
 
 
+def build(name: str, unit: str, flags: list[str], sanitizer: str = "") -> Path:
+    """The program or library of a translation unit and the run-time. Raises KernelError if it does not compile."""
+    stem = _BUILD / f"{name[:60]}_{_key(unit, *flags)}"
+    binary = stem.with_suffix(".exe" if sanitizer else ".so")
+    if not binary.exists():
+        _BUILD.mkdir(parents=True, exist_ok=True)
+        source = stem.with_suffix(".cpp")
+        source.write_text(unit)
+        _compile([*flags, str(source), str(_runtime(sanitizer)), "-lm"], binary)
+    return binary
+
+
 _POSITIONS = ("position", "threads_per_grid", "threadgroups_per_grid", "threads_per_threadgroup")
 _CONSTANT_ATTRIBUTES = {
     "thread_execution_width": "32u",
@@ -143,13 +155,7 @@ class HostKernel:
         _, self.parameters = parse_signature(captured.text, captured.name)
         unit = _translation_unit(captured, self.parameters)
         flags = [*_FLAGS, *_CONTRACT[contract], *_SANITIZERS[sanitizer]]
-        stem = _BUILD / f"{captured.name[:60]}_{_key(unit, *flags)}"
-        self._binary = stem.with_suffix(".exe" if sanitizer else ".so")
-        if not self._binary.exists():
-            _BUILD.mkdir(parents=True, exist_ok=True)
-            source = stem.with_suffix(".cpp")
-            source.write_text(unit)
-            _compile([*flags, str(source), str(_runtime(sanitizer)), "-lm"], self._binary)
+        self._binary = build(captured.name, unit, flags, sanitizer)
         self._library = None if sanitizer else ctypes.CDLL(str(self._binary))
 
     def run(
@@ -189,7 +195,7 @@ class HostKernel:
                     b.reshape(-1).view(np.uint8)[:] = np.frombuffer(file.read(b.nbytes), np.uint8)
 
 
-_NUMPY = {mx.bfloat16: np.uint16} | {
+NUMPY = {mx.bfloat16: np.uint16} | {
     getattr(mx, t.__name__): t
     for t in (np.float32, np.float16, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32)
 }
@@ -228,7 +234,7 @@ class _Kernel:
         runs = []
         for order, fill in _RUNS[: self._orders]:
             outputs = {
-                n: np.full(int(np.prod(s)) * d.size, fill, np.uint8).view(_NUMPY[d]).reshape(s)
+                n: np.full(int(np.prod(s)) * d.size, fill, np.uint8).view(NUMPY[d]).reshape(s)
                 for n, s, d in zip(self._make["output_names"], output_shapes, output_dtypes, strict=True)
             }
             named = arrays | shapes | outputs

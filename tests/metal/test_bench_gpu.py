@@ -25,6 +25,7 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mx, "compile", lambda one_pass: one_pass)  # the CPU's launches are no MLX operations
     monkeypatch.setattr(run, "_stock", lambda shape: None)
     monkeypatch.setattr(run, "PASSES", (1, 8))
+    monkeypatch.setattr(run, "PROMPTS", (32,))
     monkeypatch.setattr(run.measure, "decode", partial(run.measure.decode, steps=2))
     monkeypatch.setattr(run.measure, "passes", partial(run.measure.passes, rounds=6))
     stages: list[float] = []
@@ -38,6 +39,8 @@ def test_figures(monkeypatch: pytest.MonkeyPatch) -> None:
         progress=lambda stage, share: stages.append(share),
     )
     assert found["decode_tokens_s"]["16"]["fused"] > 0
+    assert found["decode_tokens_s"]["16"]["over_plain"] > 0
+    assert set(found["prompts"]) == {"32"}
     assert set(found["passes"]) == {"1", "8"}
     assert found["passes"]["1"]["v"] == 1
     assert stages == sorted(stages)

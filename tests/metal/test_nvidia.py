@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 
 from flash_metal.launches import Heads, Tiling
-from flash_metal.nvidia import kernels, module
+from flash_metal.nvidia import kernels, module, prepare, texts
 from flash_metal.problem import ERRORS, Problem
 from flash_metal.registry import Registry
 from offmac.cuda import NVCC
@@ -73,6 +73,8 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(module, "_finds_modules", lambda: True)
     monkeypatch.setattr(kernels, "multiprocessors", lambda: 132)
     monkeypatch.setattr(kernels, "shared_bytes", lambda: 232448)
+    texts.module.cache_clear()
+    kernels._nothing_ahead.cache_clear()
     monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", made.launch)
     monkeypatch.setattr(mx.fast, "cuda_kernel", made.metal_kernel)
     return made
@@ -87,28 +89,29 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
             Heads(4, 2, 96), hidden=384, inner=512, group=32, bits=8, tokens=3, bias=True, head_norm=True
         ),
         Problem(Heads(32, 32, 128), hidden=4096, inner=11008, tokens=8, dtype=mx.bfloat16),
+        Problem(Heads(9, 3, 64), hidden=576, inner=1536, tokens=64),
     ],
-    ids=["flash-coder", "switches", "6.7b"],
+    ids=["flash-coder", "switches", "6.7b", "wide"],
 )
 def test_compiles(device: Device, launch: str, problem: Problem) -> None:
-    ERRORS[launch](problem, Registry(kernels.kernel))
+    ERRORS[launch](problem, Registry(kernels.kernel, max_tokens=kernels.MAX_TOKENS))
     assert device.launched
     assert not device.metal
 
 
 @pytest.mark.parametrize(
-    "problem",
+    ("problem", "metal", "launched"),
     [
-        Problem(dtype=mx.float32),
-        Problem(hidden=192, inner=40000, tokens=1),  # eight tokens of 40,000 values fit no multiprocessor
+        (Problem(dtype=mx.float32), ["flash_linear"], []),
+        # eight tokens of 40,000 values fit no multiprocessor
+        (Problem(hidden=192, inner=40000, tokens=1), [], ["flash_stage", "flash_wide"]),
     ],
-    ids=["float32", "wide"],
+    ids=["float32", "long rows"],
 )
-def test_falls_back(device: Device, problem: Problem) -> None:
+def test_falls_back(device: Device, problem: Problem, metal: list[str], launched: list[str]) -> None:
     tiled = Problem(problem.heads, problem.hidden, problem.inner, dtype=problem.dtype, tiling=Tiling(rows=1))
     tiled.run_down(Registry(kernels.kernel), tiled.inner_x(), tiled.x())
-    assert device.metal == ["flash_linear"]
-    assert not device.launched
+    assert (device.metal, device.launched) == (metal, launched)
 
 
 def test_compiled_once(device: Device) -> None:
@@ -116,6 +119,17 @@ def test_compiled_once(device: Device) -> None:
     for _ in range(2):
         problem.embed_error(Registry(kernels.kernel))
     assert len(list((device.folder / "kept").glob("*.ptx"))) == 1
+
+
+def test_compiled_ahead(device: Device) -> None:
+    problem = Problem(tokens=16, inner=192)
+    run = [problem.embed_error, problem.gate_up_error]
+    prepare.prepare(lambda dry: [error(dry) for error in run])
+    kept = {file.name for file in (device.folder / "kept").glob("*.ptx")}
+    assert not device.launched
+    for error in run:
+        error(Registry(kernels.kernel, max_tokens=kernels.MAX_TOKENS))
+    assert {file.name for file in (device.folder / "kept").glob("*.ptx")} == kept
 
 
 def test_grid_follows_the_tokens(device: Device) -> None:

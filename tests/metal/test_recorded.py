@@ -14,7 +14,7 @@ import pytest
 
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Tiling
-from flash_metal.nvidia import kernels, module, recorded
+from flash_metal.nvidia import kernels, module, recorded, texts
 from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
@@ -88,7 +88,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", made.operation)
     monkeypatch.setattr(mx.fast, "cuda_kernel", lambda **_: None)
     monkeypatch.setattr(recorded, "driver", lambda: made)
-    caches = (kernels.plain_module, recorded._function, recorded._host_words)
+    caches = (texts.module, kernels._nothing_ahead, recorded._function, recorded._host_words)
     for each in caches:
         each.cache_clear()
     yield made
@@ -142,8 +142,8 @@ def test_a_pass_is_five_launches_a_layer(device: Device, replay: Replay, tokens:
     assert blocks == (tokens, 1, 1)
 
 
-_OUTPUTS = {"flash_qkv": (10, 2), "flash_attention": (6, 2), "flash_project": (6, 1), "flash_gate_up": (6, 1)}
-_OUTPUTS |= {"flash_linear": (7, 1), "flash_embed": (4, 1), "flash_collect": (17, 1), "flash_place": (3, 1)}
+_OUTPUTS = {"flash_qkv": (11, 2), "flash_attention": (7, 2), "flash_project": (7, 1), "flash_gate_up": (7, 1)}
+_OUTPUTS |= {"flash_linear": (8, 1), "flash_embed": (4, 1), "flash_collect": (17, 1), "flash_place": (3, 1)}
 _OUTPUTS |= {"flash_begin": (1, 2), "flash_choose": (2, 3)}
 """Inputs of a launch, then outputs."""
 
@@ -179,7 +179,7 @@ def test_tokens_go_on_by_themselves(device: Device, replay: Replay) -> None:
     chosen[16:] = (-np.arange(16, dtype=np.float32)).view(np.int32)
     found = replay.choose([3, 4], 14, 256, passes=3)
     assert given[:2].tolist() == [3, 4]
-    assert given[8] == 14
+    assert given[64] == 14
     assert found == [(114, -14.0), (115, -15.0), (100, 0.0), (101, -1.0)]
     assert device.replayed == [0, 1, 1]
     first, second = device.graphs
@@ -193,8 +193,8 @@ def test_logits_of_the_last_tokens(device: Device, replay: Replay) -> None:
     rows = replay.logits([3, 4, 5], 0, 2)
     assert rows.shape == (2, 256)
     assert rows.dtype == np.float32
-    logits = device.graphs[0][-1][1][0]
-    assert device.reads == [logits + 4 * 256]
+    head = [arguments for name, arguments, _ in device.graphs[0] if name == "flash_linear"][-1]
+    assert device.reads == [head[_OUTPUTS["flash_linear"][0]]]
 
 
 def test_a_cache_is_let_go(device: Device) -> None:
@@ -215,21 +215,21 @@ def test_what_has_no_matrix_units_is_not_recorded(device: Device) -> None:
 @pytest.mark.skipif(NVCC is None, reason="needs nvcc, of the CUDA toolkit 12 or later")
 @pytest.mark.parametrize("name", ["address", "begin", "choose", "place", "resident"])
 def test_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    texts: list[str] = []
+    found: list[str] = []
 
     def keep(text: str, target: str) -> bytes:
-        texts.append(text)
+        found.append(text)
         return b""
 
     monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(module, "architecture", lambda: "sm_90")
     monkeypatch.setattr(module, "compile_text", keep)
     monkeypatch.setattr(module, "_finds_modules", lambda: True)
-    kernels.plain_module.cache_clear()
-    kernels.plain_module(name)
-    kernels.plain_module.cache_clear()
+    texts.module.cache_clear()
+    kernels.plain_module(name).compile()
+    texts.module.cache_clear()
     source = tmp_path / "kernel.cu"
-    source.write_text(texts[0])
+    source.write_text(found[0])
     command = [
         str(NVCC),
         "-cubin",

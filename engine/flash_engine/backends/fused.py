@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from typing import Self, TypeVar
@@ -20,18 +21,20 @@ from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint, QuantizedMatrix
 from flash_engine.config import ModelConfig
 from flash_engine.drafting import DraftRule, draft_by_tokens
-from flash_engine.errors import CapacityError, DeviceError
+from flash_engine.errors import Cancelled, CapacityError, DeviceError
 from flash_metal import tilings, tuning, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
-from flash_metal.launches import MAX_TOKENS, Heads, Matrix, Tiling
+from flash_metal.launches import Heads, Matrix, Tiling
 from flash_metal.nvidia.recorded import Recording, Replay
-from flash_metal.registry import Registry, device_registry
+from flash_metal.registry import MAX_TOKENS, Registry, device_registry
 from flash_metal.tilings import Sizes
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
+_WIDE = (64, 32, 16)
+"""Tokens of the recorded passes beside those of 1 to 8."""
 _MULTIPLE = 16
 """The rows of every matrix are shared by threadgroups that make so many."""
 
@@ -108,9 +111,10 @@ class FusedBackend:
         decoder: Decoder,
         kernels: Registry,
         recording: Recording | None = None,
+        wide: Future[None] | None = None,
     ) -> None:
-        """recording: of the same decoder, for passes from CUDA graphs."""
-        self._recording = recording
+        """recording: of the same decoder, for passes from CUDA graphs; wide: done when its wide passes have kernels."""
+        self._recording, self._wide = recording, wide
         self.config = config
         self.capacity = capacity
         self._decoder, self._kernels = decoder, kernels
@@ -137,13 +141,13 @@ class FusedBackend:
                 f"{checkpoint.folder}: no fused launches for {reason}: use device=mlx or native"
             )
         config = checkpoint.config
-        kernels = kernels or device_registry()
+        kernels, wide = kernels or device_registry(), None
         make = partial(make_decoder, config, weights(checkpoint), tiling=tiling or choose(checkpoint))
         decoder = make(kernels=kernels)
         if kernels.on_device:
             report("compiling the GPU's kernels", 1.0)
-            _compile(decoder)
-        return cls(config, capacity, decoder, kernels, record(make) if kernels.records else None)
+            wide = _compile(kernels, make)
+        return cls(config, capacity, decoder, kernels, record(make) if kernels.records else None, wide)
 
     @property
     def name(self) -> str:
@@ -158,10 +162,8 @@ class FusedBackend:
     ) -> Logits:
         assert isinstance(cache, FusedCache)
         self._check(len(tokens), cache)
-        if self._recording is not None and logits and len(tokens) <= MAX_TOKENS:
-            found = self._replay(self._recording, cache).logits(tokens, cache.length, logits)
-            cache.hold(cache.length + len(tokens))
-            return found
+        if self._recording is not None:
+            return self._replayed(self._recording, tokens, cache, logits, cancel)
         made = []
         for start in range(0, len(tokens), MAX_TOKENS):
             some = tokens[start : start + MAX_TOKENS]
@@ -171,6 +173,26 @@ class FusedBackend:
         if logits == 0:
             return np.zeros((0, self.config.vocab_size), np.float32)
         return np.concatenate([np.array(part) for part in made if part.size])
+
+    def _replayed(
+        self,
+        recording: Recording,
+        tokens: Sequence[int],
+        cache: FusedCache,
+        logits: int,
+        cancel: threading.Event | None,
+    ) -> Logits:
+        """`forward` from CUDA graphs, the longest passes first."""
+        replay, before, found, start = self._replay(recording, cache), cache.length, [], 0
+        is_wide = self._wide is not None and self._wide.done() and not self._wide.exception()
+        for size, wanted in passes(len(tokens), logits, wide=is_wide):
+            if cancel is not None and cancel.is_set():
+                cache.hold(before)
+                raise Cancelled("the forward was cancelled between passes")
+            found.append(replay.logits(tokens[start : start + size], before + start, wanted))
+            start += size
+        cache.hold(before + start)
+        return np.concatenate(found)
 
     def greedy(
         self, tokens: Sequence[int], cache: KVCache, count: int, *, vocabulary: int
@@ -272,6 +294,17 @@ class FusedBackend:
         cache.length += count
 
 
+def passes(tokens: int, logits: int, *, wide: bool = True) -> Iterator[tuple[int, int]]:
+    """So many tokens, of the last of which `logits` are wanted, cut into recorded passes: the tokens of each, and the
+    logits, at most 8. Few sizes, since each is recorded when first met; of more than 8 tokens if they are `wide`."""
+    while tokens:
+        fitting = (size for size in _WIDE if size <= tokens and logits - (tokens - size) <= MAX_TOKENS)
+        size = next(fitting if wide else iter(()), min(tokens, MAX_TOKENS))
+        tokens -= size
+        yield size, max(0, min(size, logits - tokens))
+        logits = min(logits, tokens)
+
+
 def record(make: Callable[..., Decoder]) -> Recording | None:
     """Passes of the decoder that `make(kernels=...)` gives as CUDA graphs; None, with a warning, where CUDA refuses."""
     try:
@@ -281,11 +314,27 @@ def record(make: Callable[..., Decoder]) -> Recording | None:
         return None
 
 
-def _compile(decoder: Decoder) -> None:
-    """Run a pass of every size that has kernels of its own, so that none is compiled while somebody types."""
-    for count in (1, 2, 4, MAX_TOKENS):
-        ids, position = mx.zeros((count,), dtype=mx.int32), mx.array([0], dtype=mx.int32)
-        mx.eval(decoder(ids, decoder.new_cache(2 * MAX_TOKENS), position, logits=1))
+def _compile(kernels: Registry, make: Callable[..., Decoder]) -> Future[None] | None:
+    """Have the kernels of passes of up to eight tokens, so that none is compiled while somebody types; those of wider
+    passes are being compiled on return, if there are such."""
+
+    def run(kernels: Registry, sizes: Sequence[int] = (1, 2, 4, MAX_TOKENS)) -> None:
+        decoder = make(kernels=kernels)
+        cache = decoder.new_cache(max(sizes))
+        for count in sizes:
+            ids, position = mx.zeros((count,), dtype=mx.int32), mx.array([0], dtype=mx.int32)
+            made = decoder(ids, cache, position, logits=min(count, MAX_TOKENS))
+            if kernels.on_device:
+                mx.eval(made)
+
+    kernels.prepare(run)
+    if kernels.records:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="flash-compile")
+        wide = pool.submit(kernels.prepare, partial(run, sizes=_WIDE))
+        pool.shutdown(wait=False)
+        return wide
+    run(kernels)
+    return None
 
 
 def make_decoder(config: ModelConfig, weights: Weights, kernels: Registry, tiling: Tiling) -> Decoder:

@@ -79,7 +79,9 @@ def decoder(kernels: Registry, tiling: Tiling, shape: Shape, made: Weights) -> D
     """The fused decoder of `made`."""
     half = shape.heads.size // 2
     frequency = (THETA ** (-np.arange(half) / half) / FACTOR).astype(np.float32)
-    return Decoder(kernels, tiling, shape.heads, made, frequency=mx.array(frequency), eps=EPS)
+    on_device = mx.array(frequency) + mx.zeros((1,))  # what numpy gave lies in the host's memory on CUDA
+    mx.eval(on_device)
+    return Decoder(kernels, tiling, shape.heads, made, frequency=on_device, eps=EPS)
 
 
 def random_rows(shape: Shape, capacity: int) -> mx.array:

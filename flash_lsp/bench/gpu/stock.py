@@ -7,10 +7,11 @@ from typing import Any
 
 import mlx.core as mx
 
+from flash_lsp.bench.gpu.measure import Stepping
 from flash_lsp.bench.gpu.shapes import EPS, FACTOR, GROUP, THETA, Shape
 
 
-class Stock:
+class Stock(Stepping):
     """mlx_lm.models.llama with random int4 weights and a 16-bit cache. Raises ImportError without mlx-lm."""
 
     def __init__(self, shape: Shape, dtype: mx.Dtype) -> None:
@@ -42,20 +43,13 @@ class Stock:
 
     def start(self, length: int) -> None:
         shape = (1, self._shape.heads.kv, length, self._shape.heads.size)
-        self._cache = []
-        for _ in range(self._shape.layers):
-            cache = self._new_cache()
+        self._cache = [self._new_cache() for _ in range(self._shape.layers)]
+        for cache in self._cache if length else []:
             cache.update_and_fetch(*(mx.random.normal(shape).astype(self._dtype) for _ in range(2)))
             mx.eval(cache.state)
-            self._cache.append(cache)
 
     def step(self, tokens: mx.array) -> mx.array:
         return mx.argmax(self._model(tokens[None], cache=self._cache)[:, -1], axis=-1)
-
-    def prefill(self, tokens: mx.array) -> mx.array:
-        """The next token after tokens into an empty cache."""
-        self._cache = [self._new_cache() for _ in range(self._shape.layers)]
-        return self.step(tokens)
 
     @staticmethod
     def _new_cache() -> Any:

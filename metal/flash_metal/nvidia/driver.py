@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import c_int, c_ulonglong, c_void_p
+from ctypes import c_int, c_uint, c_ulonglong, c_void_p
 from functools import cache
 
 import numpy as np
@@ -16,10 +16,25 @@ _MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _RELAXED = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
 _MAPPED = 2  # CU_MEMHOSTALLOC_DEVICEMAP
-_UNASKED = 48 * 1024
+_OVERLAPPED = 6  # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
 
 Argument = c_ulonglong | c_int
 """Of a kernel: an address, or a number."""
+
+
+class _Attribute(ctypes.Structure):
+    _fields_ = (("id", c_int), ("pad", c_int), ("value", c_int * 16))
+
+
+class _Configuration(ctypes.Structure):
+    _fields_ = (
+        ("blocks", c_uint * 3),
+        ("threads", c_uint * 3),
+        ("shared", c_uint),
+        ("stream", c_void_p),
+        ("attributes", ctypes.POINTER(_Attribute)),
+        ("count", c_uint),
+    )
 
 
 class Driver:
@@ -65,11 +80,18 @@ class Driver:
         threads: Grid,
         shared: int,
     ) -> None:
-        """Launch on the stream, or add to the graph that is being captured."""
-        if shared > _UNASKED:
+        """Launch on the stream, or add to the graph that is being captured.
+
+        It may start before the launch ahead of it has ended: programmatic dependent launch, see cu/ptx.cuh.
+        """
+        if shared:
             self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared)
         pointers = (c_void_p * len(arguments))(*(ctypes.addressof(each) for each in arguments))
-        self._call("cuLaunchKernel", function, *blocks, *threads, shared, self.stream, pointers, None)
+        attributes = (_Attribute * 1)(_Attribute(_OVERLAPPED, 0, (c_int * 16)(1)))
+        configuration = _Configuration(
+            (c_uint * 3)(*blocks), (c_uint * 3)(*threads), shared, self.stream, attributes, 1
+        )
+        self._call("cuLaunchKernelEx", ctypes.byref(configuration), function, pointers, None)
 
     def capture(self) -> None:
         """Let launches be recorded from here on."""

@@ -1,128 +1,42 @@
-"""The launches' kernels in CUDA: which text, with which constants, on which grid."""
+"""The launches' kernels in CUDA: which text, with which constants, on which grid.
+
+Passes of up to eight tokens run one text a launch, which stages the tokens in shared memory. Wider ones, and matrices
+whose K is too long for that, stage them in memory first. A token gets the same bits from both.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 
 from flash_metal import cuda
+from flash_metal.nvidia import texts
 from flash_metal.nvidia.module import Module, multiprocessors, shared_bytes
-from flash_metal.registry import Grid, Kernel, Shape, code
+from flash_metal.registry import Grid, Kernel, Shape
 
-_TYPES = {
-    mx.float16: "half",
-    mx.bfloat16: "bfloat",
-    mx.float32: "float",
-    mx.int32: "int",
-    mx.uint32: "uint",
-}
+MAX_TOKENS = 64
+"""Of a pass."""
+_NARROW = 8
 _SIXTEEN = (mx.float16, mx.bfloat16)
-_MAX_TOKENS = 8
 _STATIC_BYTES = 28 * 1024
 """Most shared memory that a text declares besides what it is launched with."""
 _SHARED_UNASKED = 48128
 """MLX asks CUDA for more than the 48 KB that any kernel has from 48,000 dynamic bytes on, and for those alone."""
-Template = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One compiled variant and its launch; of a launch that stays as it is, the caller's grid counts."""
-
-    module: Module
-    grid: Grid
-    """In threads."""
-    threadgroup: Grid
-    shared: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """What a launch needs besides its text: blocks of warps, and bytes of dynamic shared memory."""
-
-    warps: int
-    blocks: tuple[int, int, int]
-    shared: int
-    resident: int = 1
-    """Blocks that should fit a multiprocessor at a time."""
-    groups: int = 2
-    """Groups of K that a warp has in flight for a row."""
-
-
-def _product(t: Template, tiles: int, tokens: int, k: int) -> _Layout:
-    """Two small blocks a multiprocessor where each has many tiles, else one large one."""
-    many = tiles >= 8 * multiprocessors()
-    warps, resident = (8, 2) if many else (16, 1)
-    groups = k // t["GROUP"]
-    in_flight = 4 if groups % 4 == 0 and groups >= 8 * warps else 2
-    blocks = min(tiles, multiprocessors() * resident)
-    return _Layout(warps, (blocks, 1, 1), _staged(t, tokens, k), resident, in_flight)
-
-
-def _staged(t: Template, tokens: int, k: int) -> int:
-    """Bytes of the tokens' activations and of their sums a group."""
-    groups: int = k // t["GROUP"]
-    return k * tokens * 2 + groups * max(2, tokens) * 4
-
-
-def _gate_up(t: Template, tokens: int) -> _Layout:
-    return _product(t, t["N"] // 8, tokens, t["K"])
-
-
-def _linear(t: Template, tokens: int) -> _Layout:
-    return _product(t, t["N"] // 16, tokens, t["K"])
-
-
-def _project(t: Template, tokens: int) -> _Layout:
-    return _product(t, t["N"] // 16, tokens, t["H"] * t["D"])
-
-
-def _qkv(t: Template, tokens: int) -> _Layout:
-    tiles = t["D"] // 16
-    warps = tiles * (16 // tiles)
-    return _Layout(warps, (t["H"] + 2 * t["HK"], 1, 1), _staged(t, tokens, t["K"]))
-
-
-def _attention(t: Template, tokens: int) -> _Layout:
-    warps = 8
-    queries = t["M"] * t["H"] // t["HK"]
-    return _Layout(warps, (t["HK"], t["NS"], -(-queries // 8)), warps * 2 * 32 * (t["D"] // 4 + 1) * 4)
-
-
-_LAYOUTS: dict[str, Callable[[Template, int], _Layout]] = {
-    "qkv": _qkv,
-    "attention": _attention,
-    "project": _project,
-    "gate_up": _gate_up,
-    "linear": _linear,
-}
+_WIDE_WARPS, _WIDE_TILES = 8, 2
+"""Warps of a block of the wide products, and tiles of 16 rows that each takes."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
-"""Constants of the Metal texts that the CUDA ones replace by WARPS and their own M."""
-_PLAIN = ("embed", "collect", "quantize")
+"""Constants of the Metal texts that the CUDA ones replace."""
+_PLAIN = ("embed", "quantize")
 """Launches that stay as the Metal texts have them."""
-
-
-@cache
-def text(file: str) -> str:
-    """cu/`file` without comments and indentation."""
-    return code((files("flash_metal.nvidia") / "cu" / file).read_text("ascii"))
-
-
-def _fits(name: str, t: Template) -> bool:
-    """Whether matrix units can do it; must not depend on the number of tokens, whose results are to be the same."""
-    if name == "attention":
-        return t["T"] in _SIXTEEN
-    fits: bool = t["T"] in _SIXTEEN and t["S"] == t["T"] and t.get("N", 16) % 16 == 0
-    return fits and _LAYOUTS[name](t, _MAX_TOKENS).shared + _STATIC_BYTES <= shared_bytes()
-
-
-def _parameters(names: Sequence[str], dtypes: Sequence[mx.Dtype], const: str) -> list[str]:
-    return [f"{const}{_TYPES[dtype]}* {name}" for name, dtype in zip(names, dtypes, strict=True)]
+_FETCHING = ("attention", "qkv", "project", "gate_up", "linear")
+"""Texts that fetch ahead: see recorded.py."""
+Template = Mapping[str, Any]
+Arrays = dict[str, mx.array]
+Made = dict[str, tuple[Shape, mx.Dtype]]
 
 
 def launch(
@@ -136,12 +50,20 @@ def launch(
     threadgroup: Grid,
     shared_memory: int = 0,
     contiguous: bool = False,
+    reads: Sequence[mx.array] = (),
+    parts: int = 1,
+    fetches: bool = False,
 ) -> list[mx.array]:
-    """A kernel as an operation of MLX; the grid counts threads. contiguous: other inputs are copied."""
+    """A kernel as an operation of MLX; the grid counts threads. contiguous: other inputs are copied.
+
+    reads: those inputs that are a matrix, of so many `parts` read in step. fetches: the last parameter of the inputs
+    says what to fetch for a later launch.
+    """
+    name, code = module.for_mlx
     made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
-        name=module.name,
-        compiled_source=module.code,
-        inputs=inputs,
+        name=name,
+        compiled_source=code,
+        inputs=[*inputs, _nothing_ahead()] if fetches else inputs,
         output_shapes=output_shapes,
         output_dtypes=output_dtypes,
         scalars=scalars,
@@ -154,12 +76,68 @@ def launch(
     return made
 
 
+@cache
+def _nothing_ahead() -> mx.array:
+    made = mx.zeros((18,), dtype=mx.uint32)
+    mx.eval(made)
+    return made
+
+
 Launch = Callable[..., list[mx.array]]
 """`launch`, or what takes launches down in its place."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a product is cut. What decides the order of sums must not depend on the number of tokens, and doesn't."""
+
+    warps: int
+    split: int
+    """Warps that share the K of a tile of 16 rows."""
+    groups: int
+    """Groups of K that a warp has in flight for a row."""
+    blocks: int
+    resident: int = 1
+
+
+def _layout(name: str, t: Template) -> _Layout:
+    """Two small blocks a multiprocessor where each has many tiles, else a large one; of q, k and v, a head a block."""
+    if name == "qkv":
+        tiles = t["D"] // 16
+        return _Layout(tiles * (16 // tiles), 16 // tiles, 2, t["H"] + 2 * t["HK"])
+    groups, tiles = _k(t) // t["GROUP"], _tiles(name, t)
+    warps, resident = (8, 2) if tiles >= 8 * multiprocessors() else (16, 1)
+    in_flight = 4 if groups % 4 == 0 and groups >= 8 * warps else 2
+    return _Layout(warps, warps, in_flight, min(tiles, multiprocessors() * resident), resident)
+
+
+def _k(t: Template) -> int:
+    k: int = t["K"] if "K" in t else t["H"] * t["D"]
+    return k
+
+
+def _tiles(name: str, t: Template) -> int:
+    n: int = (t["H"] + 2 * t["HK"]) * t["D"] if name == "qkv" else t["N"]
+    return n // (8 if name == "gate_up" else 16)
+
+
+def _staged(t: Template, tokens: int) -> int:
+    """Bytes of the tokens' activations and of their sums a group."""
+    groups: int = _k(t) // t["GROUP"]
+    return _k(t) * tokens * 2 + groups * max(2, tokens) * 4
+
+
+def _takes(name: str, t: Template) -> bool:
+    """Whether a CUDA text can do it; must not depend on the number of tokens, whose results are to be the same."""
+    if name == "attention":
+        return t["T"] in _SIXTEEN
+    return name in (*_PLAIN, "collect") or (
+        t["T"] in _SIXTEEN and t["S"] == t["T"] and t.get("N", 16) % 16 == 0
+    )
+
+
 class TensorKernel:
-    """A launch's kernel on matrix units; other types and shapes go to the Metal text."""
+    """A launch's kernel on matrix units; other types go to the Metal text."""
 
     def __init__(
         self,
@@ -174,11 +152,10 @@ class TensorKernel:
         self._launch = launch
         self._name = name.removeprefix("flash_")
         self._inputs, self._outputs = input_names, output_names
-        self._source, self._header = source, header
+        self._plain = cuda.cuda_header(header), f"earlier();\n{cuda.cuda_source(source)}"
         self._metal = cuda.kernel(
             name=name, input_names=input_names, output_names=output_names, source=source, header=header
         )
-        self._plans: dict[tuple[Any, ...], Plan | None] = {}
 
     def __call__(
         self,
@@ -190,15 +167,12 @@ class TensorKernel:
         output_shapes: Sequence[Shape],
         output_dtypes: Sequence[mx.Dtype],
     ) -> list[mx.array]:
-        key = tuple(value for _, value in template)
-        if key not in self._plans:
-            self._plans[key] = self._plan(dict(template), inputs, output_dtypes, grid, threadgroup)
-        plan = self._plans[key]
-        if plan is None and self._launch is not launch:
-            raise RuntimeError(
-                f"flash_{self._name} is not for matrix units in this shape: it cannot be taken down"
-            )
-        if plan is None:
+        t = dict(template)
+        if not _takes(self._name, t):
+            if self._launch is not launch:
+                raise RuntimeError(
+                    f"flash_{self._name} is not for matrix units in this shape: it cannot be taken down"
+                )
             return self._metal(
                 inputs=inputs,
                 template=template,
@@ -207,101 +181,175 @@ class TensorKernel:
                 output_shapes=output_shapes,
                 output_dtypes=output_dtypes,
             )
-        scalars = [] if self._name in _PLAIN else [dict(template)["M"]]
-        if self._name == "attention":
-            scalars.append(inputs[1].shape[3])
-        return self._launch(
-            plan.module,
-            inputs=inputs,
-            output_shapes=output_shapes,
-            output_dtypes=output_dtypes,
-            scalars=scalars,
-            grid=grid if self._name in _PLAIN else plan.grid,
-            threadgroup=plan.threadgroup,
-            shared_memory=plan.shared,
-            contiguous=True,
+        given = dict(zip(self._inputs, inputs, strict=True))
+        made = dict(
+            zip(self._outputs, zip(output_shapes, output_dtypes, strict=True), strict=True),
         )
-
-    def _plan(
-        self,
-        t: Template,
-        inputs: Sequence[mx.array],
-        output_dtypes: Sequence[mx.Dtype],
-        grid: Grid,
-        threadgroup: Grid,
-    ) -> Plan | None:
-        parameters = [
-            *_parameters(self._inputs, [x.dtype for x in inputs], "const "),
-            *_parameters(self._outputs, output_dtypes, ""),
-        ]
-        function = f"flash_{self._name}"
         if self._name in _PLAIN:
-            threads = threadgroup[0] * threadgroup[1]
-            unit = _unit(
-                function,
-                ("types.cuh",),
-                cuda.cuda_header(self._header),
-                parameters,
-                t,
-                cuda.cuda_source(self._source),
-                f"{threads}",
-            )
-            return Plan(Module(function, unit), grid, threadgroup, 0)
-        if not _fits(self._name, t):
-            return None
-        tokens = 1 << (t["M"] - 1).bit_length()
-        layout = _LAYOUTS[self._name](t, tokens)
-        constants = {name: value for name, value in t.items() if name not in _DROPPED}
-        constants["WARPS"] = layout.warps
-        parameters.append("int tokens")
+            blocks = cast(Grid, tuple(whole // part for whole, part in zip(grid, threadgroup, strict=True)))
+            return self._run(self._name, t, given, made, {}, blocks, threadgroup, body=self._plain)
+        if self._name == "collect":
+            blocks = -(-t["SIZE"] // 256), grid[1], 1
+            return self._run("collect", t, given, made, {}, blocks, (256, 1, 1))
         if self._name == "attention":
-            headers: tuple[str, ...] = ("types.cuh", "matrix.cuh")
-            parameters.append("int capacity")
-        else:
-            headers = ("types.cuh", "matrix.cuh", "product.cuh")
-            constants |= {"M": tokens, "U": layout.groups}
-        unit = _unit(
-            function,
-            headers,
-            "",
-            parameters,
-            constants,
-            text(f"{self._name}.cu"),
-            f"{layout.warps * 32},{layout.resident}",
+            return self._attention(t, given, made)
+        if t["M"] <= _NARROW and _staged(t, _NARROW) + _STATIC_BYTES <= shared_bytes():
+            return self._narrow(t, given, made)
+        wide: Callable[[Template, Arrays, Made], list[mx.array]] = getattr(self, f"_wide_{self._name}")
+        return wide(t, given, made)
+
+    def _run(
+        self,
+        name: str,
+        constants: Template,
+        inputs: Arrays,
+        outputs: Made,
+        scalars: Mapping[str, int],
+        blocks: Grid,
+        threads: Grid,
+        *,
+        shared: int = 0,
+        resident: int = 1,
+        body: tuple[str, str] | None = None,
+    ) -> list[mx.array]:
+        fetches = name in _FETCHING
+        dtypes = {each: x.dtype for each, x in inputs.items()} | ({"ahead": mx.uint32} if fetches else {})
+        parameters = texts.parameters(
+            dtypes, {each: dtype for each, (_, dtype) in outputs.items()}, [*scalars]
         )
-        x, y, z = layout.blocks
-        shared = layout.shared
+        count = threads[0] * threads[1] * threads[2]
         if shared + _STATIC_BYTES > _SHARED_UNASKED:
             shared = max(shared, _SHARED_UNASKED)
-        return Plan(Module(function, unit), (32 * x, layout.warps * y, z), (32, layout.warps, 1), shared)
+        return self._launch(
+            texts.module(name, parameters, tuple(constants.items()), count, resident, body),
+            inputs=list(inputs.values()),
+            output_shapes=[shape for shape, _ in outputs.values()],
+            output_dtypes=[dtype for _, dtype in outputs.values()],
+            scalars=list(scalars.values()),
+            grid=tuple(b * n for b, n in zip(blocks, threads, strict=True)),
+            threadgroup=threads,
+            shared_memory=shared,
+            contiguous=True,
+            reads=[inputs[each] for each in ("weight", "scales", "biases") if each in inputs and fetches],
+            parts=2 if name == "gate_up" else 1,
+            fetches=fetches,
+        )
+
+    def _attention(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        warps, queries = 8, t["M"] * t["H"] // t["HK"]
+        return self._run(
+            "attention",
+            {name: value for name, value in t.items() if name not in _DROPPED} | {"WARPS": warps},
+            inputs,
+            outputs,
+            {"tokens": t["M"], "capacity": inputs["cache"].shape[3]},
+            (t["HK"], t["NS"], -(-queries // 8)),
+            (32, warps, 1),
+            shared=warps * 2 * 32 * (t["D"] // 4 + 1) * 4,
+        )
+
+    def _narrow(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        tokens = 1 << (t["M"] - 1).bit_length()
+        layout = _layout(self._name, t)
+        constants = {name: value for name, value in t.items() if name not in _DROPPED}
+        return self._run(
+            self._name,
+            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups},
+            inputs,
+            outputs,
+            {"tokens": t["M"]},
+            (layout.blocks, 1, 1),
+            (32, layout.warps, 1),
+            shared=_staged(t, tokens),
+            resident=layout.resident,
+        )
+
+    def _wide_qkv(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        heads, tokens = t["H"] + 2 * t["HK"], t["M"]
+        made = (tokens, heads * t["D"]), mx.float32
+        more = inputs["bias"] if t["BIAS"] else None
+        (y,) = self._product(t, self._stage(t, inputs, normed=True), inputs, {"y": made}, bias=more)
+        return self._run(
+            "rotate",
+            {name: t[name] for name in ("T", "H", "HK", "D", "HEAD_NORM")} | {"WARPS": 4},
+            {"y": y} | {name: inputs[name] for name in ("head_norm", "frequency", "position", "eps")},
+            outputs,
+            {"tokens": tokens},
+            (heads, -(-tokens // 4), 1),
+            (32, 4, 1),
+        )
+
+    def _wide_project(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        warps = _layout("project", t).warps
+        (image,) = self._run(
+            "join",
+            {name: t[name] for name in ("T", "H", "D", "NS", "BITS", "GROUP")} | {"WARPS": warps},
+            {name: inputs[name] for name in ("parts", "stats")},
+            {"y": _image(t)},
+            {"tokens": t["M"]},
+            (t["M"], 1, 1),
+            (32, warps, 1),
+        )
+        return self._product(t, image, inputs, outputs, residual=inputs["residual"])
+
+    def _wide_linear(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        image = self._stage(t, inputs, normed=t["NORM"])
+        residual = inputs["residual"] if t["RESIDUAL"] else None
+        return self._product(t, image, inputs, outputs, residual=residual)
+
+    def _wide_gate_up(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        return self._product(t, self._stage(t, inputs, normed=True), inputs, outputs)
+
+    def _stage(self, t: Template, inputs: Arrays, *, normed: bool) -> mx.array:
+        warps = _layout(self._name, t).warps
+        constants = {name: t[name] for name in ("T", "K", "BITS", "GROUP")} | {"NORM": normed, "WARPS": warps}
+        (image,) = self._run(
+            "stage",
+            constants,
+            {name: inputs[name] for name in ("x", "norm", "eps")},
+            {"y": _image(t)},
+            {},
+            (t["M"], 1, 1),
+            (32, warps, 1),
+        )
+        return image
+
+    def _product(
+        self,
+        t: Template,
+        image: mx.array,
+        inputs: Arrays,
+        outputs: Made,
+        *,
+        bias: mx.array | None = None,
+        residual: mx.array | None = None,
+    ) -> list[mx.array]:
+        layout, tiles = _layout(self._name, t), _tiles(self._name, t)
+        gated, columns = self._name == "gate_up", -(-t["M"] // 8)
+        rows = max(1, _WIDE_WARPS // layout.split)
+        constants = {name: t[name] for name in ("T", "S", "BITS", "GROUP")}
+        constants |= {"N": tiles * (8 if gated else 16), "K": _k(t), "WARPS": _WIDE_WARPS}
+        constants |= {"SPLIT": layout.split, "U": layout.groups, "R": _WIDE_TILES, "C": columns}
+        arrays = {"x": image} | {name: inputs[name] for name in ("weight", "scales", "biases")}
+        if not gated:
+            constants |= {"Y": outputs["y"][1], "RESIDUAL": residual is not None, "BIAS": bias is not None}
+            arrays["more"] = next((x for x in (residual, bias) if x is not None), inputs["scales"])
+        return self._run(
+            "wide_gate_up" if gated else "wide",
+            constants,
+            arrays,
+            outputs,
+            {"tokens": t["M"]},
+            (-(-tiles // (rows * _WIDE_TILES)), 1, 1),
+            (32, _WIDE_WARPS, 1),
+            shared=rows * layout.split * _WIDE_TILES * columns * 512,
+        )
 
 
-def _unit(
-    function: str,
-    headers: Sequence[str],
-    more: str,
-    parameters: Sequence[str],
-    constants: Template,
-    body: str,
-    bounds: str,
-) -> str:
-    return (
-        "".join(map(text, headers))
-        + more
-        + f'extern "C" __global__ void __launch_bounds__({bounds}) {function}({",".join(parameters)}){{\n'
-        + "".join(map(_constant, constants.items()))
-        + body
-        + "}\n"
-    )
-
-
-def _constant(item: tuple[str, Any]) -> str:
-    name, value = item
-    if isinstance(value, bool):
-        return f"constexpr bool {name}={str(value).lower()};\n"
-    return (
-        f"constexpr int {name}={value};\n" if isinstance(value, int) else f"using {name}={_TYPES[value]};\n"
-    )
+def _image(t: Template) -> tuple[Shape, mx.Dtype]:
+    """Images of eight tokens each: their activations, and the sums of these a group."""
+    k = _k(t)
+    return (-(-t["M"] // 8), k * 4 + k // t["GROUP"] * 8), mx.uint32
 
 
 def kernel(
@@ -313,7 +361,7 @@ def kernel(
     header: str,
     launch: Launch = launch,
 ) -> Kernel:
-    """mx.fast.metal_kernel on an NVIDIA GPU of compute capability 8 or later."""
+    """mx.fast.metal_kernel on an NVIDIA GPU of compute capability 9 or later."""
     return TensorKernel(
         name=name,
         input_names=input_names,
@@ -338,8 +386,8 @@ def place(
         output_shapes=[(4,)],
         output_dtypes=[mx.int32],
         scalars=[tokens, cache.shape[3], row],
-        grid=(-(-tokens * row // 32) * 32, layers * planes * heads, 1),
-        threadgroup=(32, 1, 1),
+        grid=(-(-tokens * row // 128) * 128, layers * planes * heads, 1),
+        threadgroup=(128, 1, 1),
     )
     return cache, following
 
@@ -368,37 +416,17 @@ def _four(name: str, x: mx.array, dtype: mx.Dtype) -> mx.array:
 
 
 _PARAMETERS = {
-    "place": (
-        "const uint* cache",
-        "const uint* rows",
-        "const int* position",
-        "int* next",
-        "int tokens",
-        "int capacity",
-        "int row",
-    ),
-    "resident": ("const uint* x", "uint* y"),
-    "address": ("const uint* x", "uint* y"),
-    "begin": ("const int* given", "int* ids", "int* position"),
-    "choose": (
-        "const float* logits",
-        "const int* next",
-        "int* ids",
-        "int* position",
-        "int* chosen",
-        "int tokens",
-        "int width",
-        "int vocabulary",
-    ),
+    "place": "const uint* cache,const uint* rows,const int* position,int* next,int tokens,int capacity,int row",
+    "resident": "const uint* x,uint* y",
+    "address": "const uint* x,uint* y",
+    "begin": "const int* given,int* ids,int* position",
+    "choose": "const float* logits,const int* next,int* ids,int* position,int* chosen,"
+    "int tokens,int width,int vocabulary",
 }
-_THREADS = {"choose": 1024}
+_THREADS = {"choose": 1024, "place": 128}
+_CONSTANTS = {"begin": (("MOST", MAX_TOKENS),)}
 
 
-@cache
 def plain_module(name: str) -> Module:
     """The kernel cu/`name`.cu, which is the same for all shapes."""
-    function = f"flash_{name}"
-    bounds = str(_THREADS.get(name, 32))
-    return Module(
-        function, _unit(function, ("types.cuh",), "", _PARAMETERS[name], {}, text(f"{name}.cu"), bounds)
-    )
+    return texts.module(name, (_PARAMETERS[name],), _CONSTANTS.get(name, ()), _THREADS.get(name, 32))

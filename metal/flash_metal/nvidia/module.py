@@ -13,7 +13,10 @@ import hashlib
 import os
 import sys
 import tempfile
-from functools import cache
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -110,25 +113,39 @@ def _empty_hash() -> int:
 
 
 class Module:
-    """The kernel `function` of a CUDA text, compiled at most once on a machine."""
+    """The kernel `function` of a CUDA text, compiled when it is first asked for, and once on a machine."""
 
     def __init__(self, function: str, text: str) -> None:
         digest = hashlib.sha256(f"{architecture()} {_OPTIONS} {text}".encode()).hexdigest()[:16]
-        self.function = function
-        self.name = f"{function}_{digest}"
-        self.code = b""
-        folder = compiled_kernels()
-        self._kept = kept = folder / f"{self.name}_{_empty_hash():x}.ptx"
-        if not kept.exists():
-            code = compile_text(text, architecture())
-            _write(kept.with_suffix(".txt"), f"{self.name}\t{function}\n".encode())
-            _write(kept, code)
-        if not _finds_modules():
-            self.name, self.code = function, self.image()
+        self.function, self.text = function, text
+        self._name = f"{function}_{digest}"
+        self._kept = compiled_kernels() / f"{self._name}_{_empty_hash():x}.ptx"
+        self._lock = threading.Lock()
+
+    def compile(self) -> None:
+        """Have its machine code on disk. Raises RuntimeError with the compiler's log."""
+        with self._lock:
+            if not self._kept.exists():
+                code = compile_text(self.text, architecture())
+                _write(self._kept.with_suffix(".txt"), f"{self._name}\t{self.function}\n".encode())
+                _write(self._kept, code)
 
     def image(self) -> bytes:
         """The machine code, in which the kernel has the name `function`."""
+        self.compile()
         return self._kept.read_bytes()
+
+    @cached_property
+    def for_mlx(self) -> tuple[str, bytes]:
+        """The name and the machine code to hand to MLX: none, where it finds the name by itself."""
+        self.compile()
+        return (self._name, b"") if _finds_modules() else (self.function, self.image())
+
+
+def compile_all(modules: Iterable[Module]) -> None:
+    """Compile what is not on disk, as many at a time as there are processors. Raises RuntimeError with the log."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(Module.compile, modules))
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -4,10 +4,14 @@ MLX spends 6 to 10 us of the host on every launch, which for a small model is mo
 read the position and the tokens from the GPU's memory, so the same graph serves every pass of a size on a cache. The
 launches are those of the decoder, in its order, on arrays that MLX allocated: it just runs once on a registry that
 takes them down.
+
+While launches change over, the memory would rest. So each launch, when its own loads are under way, fetches into the
+L2 cache what a later one reads first.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import weakref
 from collections.abc import Callable, Sequence
@@ -27,8 +31,11 @@ from flash_metal.registry import Grid, Registry, Shape
 
 SLOTS = 16
 """Positions whose chosen tokens are kept for the host: those of a pass of 8 and of 8 passes behind it."""
-MOST = 8
-"""Tokens of a pass, and passes of one run."""
+MOST = kernels.MAX_TOKENS
+"""Tokens of a pass."""
+AHEAD = 4 << 20
+"""Bytes of a matrix that a launch fetches for a later one: what the memory gives in 1.4 us."""
+_SEGMENTS = 6
 _SMALLEST = 16
 """Bytes of an array that MLX keeps in the GPU's memory."""
 
@@ -42,6 +49,10 @@ class _Step:
     blocks: Grid
     threads: Grid
     shared: int
+    reads: Sequence[tuple[int, int]] = ()
+    """Address and bytes of what makes up the launch's matrix, read in step from their beginnings."""
+    ahead: c_ulonglong | None = None
+    """The argument that is the address of what to fetch."""
 
 
 class _Recorder:
@@ -64,12 +75,24 @@ class _Recorder:
         threadgroup: Grid,
         shared_memory: int = 0,
         contiguous: bool = False,
+        reads: Sequence[mx.array] = (),
+        parts: int = 1,
+        fetches: bool = False,
     ) -> list[mx.array]:
         """As flash_metal.nvidia.kernels.launch."""
         made = [self._buffer(s, t) for s, t in zip(output_shapes, output_dtypes, strict=True)]
         x, y, z = (-(-whole // part) for whole, part in zip(grid, threadgroup, strict=True))
-        pointers = [self.address(array) for array in (*inputs, *made)]
-        self.add(module, pointers, scalars, (x, y, z), threadgroup, shared_memory)
+        ahead = c_ulonglong() if fetches else None
+        arguments: list[Argument] = [c_ulonglong(self.address(array)) for array in inputs]
+        arguments += [ahead] if ahead is not None else []
+        arguments += [c_ulonglong(self.address(array)) for array in made]
+        arguments += map(c_int, scalars)
+        matrix = [
+            (self.address(array) + part * (array.nbytes // parts), array.nbytes // parts)
+            for array in reads
+            for part in range(parts)
+        ]
+        self.steps.append(_Step(module, arguments, (x, y, z), threadgroup, shared_memory, matrix, ahead))
         return made
 
     def add(
@@ -123,6 +146,29 @@ def _unheld() -> int:
 _UNHELD = _unheld()
 
 
+def _ahead(steps: Sequence[_Step]) -> NDArray[np.uint32]:
+    """What each step fetches, uint32 [steps, 18]: six addresses, and of each the bytes for a block (cu/matrix.cuh).
+
+    A product fetches for the next product; what runs between two, for the one behind these.
+    """
+    products = [step for step in steps if step.reads]
+    fetched = [0.0] * len(products)
+    table = np.zeros((len(steps), 3 * _SEGMENTS), np.uint32)
+    passed = 0
+    for row, step in zip(table, steps, strict=True):
+        passed += bool(step.reads)
+        target = passed + (not step.reads)
+        if step.ahead is None or target >= len(products):
+            continue
+        reads, before = products[target].reads, fetched[target]
+        share = min(1.0 - before, AHEAD / sum(size for _, size in reads))
+        fetched[target] += share
+        for i, (address, size) in enumerate(reads):
+            row[: 2 * _SEGMENTS].view(np.uint64)[i] = address + int(size * before) // 16 * 16
+            row[2 * _SEGMENTS + i] = int(size * share) // math.prod(step.blocks) // 16 * 16
+    return table
+
+
 class Recording:
     """A decoder whose passes are recorded. Raises RuntimeError where the driver refuses."""
 
@@ -136,39 +182,42 @@ class Recording:
                 partial(kernels.place, launch=launch),
                 _resident,
                 in_order=True,
+                max_tokens=MOST,
             )
         )
         self._position = mx.zeros((4,), dtype=mx.int32)
-        self._ids = [mx.zeros((max(size, 4),), dtype=mx.int32) for size in range(MOST + 1)]
+        self._ids = mx.zeros((MOST,), dtype=mx.int32)
         self.given, self._given_at = driver().host_words(MOST + 1)
         self.chosen, self._chosen_at = driver().host_words(2 * SLOTS)
 
-    def graph(self, cache: mx.array, tokens: int, vocabulary: int, *, given: bool) -> Graph:
+    def graph(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int = 0) -> Graph:
         """A pass of so many tokens on `cache`: of those `given` by the host, or of the one chosen last.
 
-        Tokens are chosen among the ids below `vocabulary`.
+        logits: of the last so many tokens, at most 8. With a vocabulary, tokens are chosen among the ids below it.
         """
         recorder = self._recorder
         recorder.steps = []
-        ids, position = recorder.address(self._ids[MOST]), recorder.address(self._position)
+        ids, position = recorder.address(self._ids), recorder.address(self._position)
         if given:
             pointers = [self._given_at, ids, position]
             recorder.add(kernels.plain_module("begin"), pointers, [], (1, 1, 1), (32, 1, 1))
         read = mx.zeros((tokens,), dtype=mx.int32)
         recorder.know(read, ids)
-        logits, rows = self._decoder(read, cache, self._position, logits=tokens)
+        made, rows = self._decoder(read, cache, self._position, logits=logits)
         _, following = self._decoder.place(cache, rows, self._position)
-        ends = [recorder.address(x) for x in (logits, following)]
-        recorder.add(
-            kernels.plain_module("choose"),
-            [*ends, ids, position, self._chosen_at],
-            [tokens, logits.shape[1], vocabulary],
-            (tokens, 1, 1),
-            (1024, 1, 1),
-        )
-        for array in (read, cache):
+        at = recorder.address(made) if logits else 0
+        if vocabulary:
+            pointers = [at, recorder.address(following), ids, position, self._chosen_at]
+            scalars = [logits, made.shape[1], vocabulary]
+            recorder.add(kernels.plain_module("choose"), pointers, scalars, (logits, 1, 1), (1024, 1, 1))
+        table = mx.array(_ahead(recorder.steps)) + mx.zeros((1,), dtype=mx.uint32)
+        first = recorder.address(table)
+        for number, step in enumerate(recorder.steps):
+            if step.ahead is not None:
+                step.ahead.value = first + number * table.nbytes // len(recorder.steps)
+        for array in (read, cache, table):
             recorder.forget(array)
-        return Graph(recorder.steps, logits.shape, ends[0])
+        return Graph(recorder.steps, made.shape, at, table)
 
 
 def _resident(scalar: mx.array) -> mx.array:
@@ -179,9 +228,9 @@ def _resident(scalar: mx.array) -> mx.array:
 class Graph:
     """Launches that the GPU runs one after the other at one call: a pass, whose logits then lie at an address."""
 
-    def __init__(self, steps: Sequence[_Step], shape: Shape, logits: int) -> None:
-        """shape: of the logits."""
-        self.shape, self.logits = shape, logits
+    def __init__(self, steps: Sequence[_Step], shape: Shape, logits: int, table: mx.array) -> None:
+        """shape: of the logits; table: what the steps fetch, which is kept."""
+        self.shape, self.logits, self._table = shape, logits, table
         cuda = driver()
         functions = {step.module: _function(step.module) for step in steps}
         cuda.capture()
@@ -210,7 +259,7 @@ class Replay:
 
     def __init__(self, recording: Recording, cache: mx.array) -> None:
         self._recording, self._cache = recording, cache
-        self._graphs: dict[tuple[int, int, bool], Graph] = {}
+        self._graphs: dict[tuple[int, int, bool, int], Graph] = {}
 
     def choose(
         self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1
@@ -220,34 +269,37 @@ class Replay:
         Returns what is chosen after each of `tokens`, and then in each pass, among the ids below `vocabulary`: the most
         likely one, the lowest of equals, and its log-probability.
         """
-        self._begin(tokens, position, vocabulary)
+        self._begin(tokens, position, len(tokens), vocabulary)
         for _ in range(passes - 1):
-            self._graph(1, vocabulary, given=False).start()
+            self._graph(1, 1, False, vocabulary).start()
         driver().wait()
         slots = np.arange(position, position + len(tokens) + passes - 1) % SLOTS
         chosen, logprobs = np.split(self._recording.chosen, 2)
         return list(zip(chosen[slots].tolist(), logprobs.view(np.float32)[slots].tolist(), strict=True))
 
     def logits(self, tokens: Sequence[int], position: int, count: int) -> NDArray[np.float32]:
-        """A pass of `tokens`, 1 to 8, at `position`: the logits of the last `count`, float32 [count, vocabulary]."""
-        graph = self._begin(tokens, position, 1)
-        width = graph.shape[1]
-        words = _host_words(MOST * width)[: count * width]
-        driver().read(words, graph.logits + 4 * (len(tokens) - count) * width)
+        """A pass of `tokens`, 1 to 64, at `position`: the logits of the last `count`, at most 8, float32
+        [count, vocabulary]."""
+        graph = self._begin(tokens, position, count, 0)
+        words = _host_words(SLOTS // 2 * graph.shape[1])[: count * graph.shape[1]]
+        if count:
+            driver().read(words, graph.logits)
         driver().wait()
-        return words.view(np.float32).reshape(count, width).copy()
+        return words.view(np.float32).reshape(graph.shape).copy()
 
-    def _begin(self, tokens: Sequence[int], position: int, vocabulary: int) -> Graph:
+    def _begin(self, tokens: Sequence[int], position: int, logits: int, vocabulary: int) -> Graph:
         driver().enter()
         given = self._recording.given
-        graph = self._graph(len(tokens), vocabulary, given=True)
+        graph = self._graph(len(tokens), logits, True, vocabulary)
         given[: len(tokens)] = tokens
         given[MOST] = position
         graph.start()
         return graph
 
-    def _graph(self, tokens: int, vocabulary: int, *, given: bool) -> Graph:
-        key = tokens, vocabulary, given
+    def _graph(self, tokens: int, logits: int, given: bool, vocabulary: int) -> Graph:
+        key = tokens, logits, given, vocabulary
         if key not in self._graphs:
-            self._graphs[key] = self._recording.graph(self._cache, tokens, vocabulary, given=given)
+            self._graphs[key] = self._recording.graph(
+                self._cache, tokens, logits=logits, given=given, vocabulary=vocabulary
+            )
         return self._graphs[key]

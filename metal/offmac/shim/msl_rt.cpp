@@ -202,6 +202,7 @@ NOSAN void check_divergence(Lane* l, int op, int line) {
 
 extern "C" {
 NOSAN unsigned msl_rt_lane() { return R->cur->t.thread_index_in_simdgroup; }
+NOSAN const MslThread* msl_rt_thread() { return &R->cur->t; }
 NOSAN void msl_rt_fail(int line, const char* what) {
   fail(where(*R->cur) + ": " + what + " (line " + std::to_string(line) + ")");
   park();

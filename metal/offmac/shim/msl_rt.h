@@ -28,4 +28,5 @@ void msl_rt_barrier(int op, int mem_flags, int line);
 void* msl_rt_tg_alloc(unsigned id, unsigned long size, unsigned long align);
 void msl_rt_fail(int line, const char* what);
 unsigned msl_rt_lane();
+const MslThread* msl_rt_thread();
 }

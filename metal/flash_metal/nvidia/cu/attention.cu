@@ -18,13 +18,6 @@ uint* mine = (uint*)staged + warp * 2 * BLOCK;
 const uint* planes[2];
 for (int p = 0; p < 2; p++) planes[p] = cache + (ulong(layer[0] * 2 + p) * HK + kv) * capacity * ROW;
 
-auto copy16 = [](uint* to, const uint* from) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint)__cvta_generic_to_shared(to)), "l"(from));
-};
-auto copy4 = [](uint* to, const uint* from, int bytes) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"((uint)__cvta_generic_to_shared(to)), "l"(from),
-               "r"(bytes));
-};
 auto fetch = [&](int p, int base) {
   if (base < end) {
     uint* to = mine + p * BLOCK;
@@ -42,19 +35,25 @@ auto fetch = [&](int p, int base) {
       }
     }
   }
-  asm volatile("cp.async.commit_group;");
+  copies_end();
 };
 // Four int8 of a word, by `order` of prmt, as two exact halves each.
 auto halves = [](uint word, uint order) {
-  uint two;
-  asm("sub.f16x2 %0, %1, %2;" : "=r"(two) : "r"(__byte_perm(word, 0x64646464u, order)), "r"(0x64806480u));
-  return two;
+  return minus_halves(__byte_perm(word, 0x64646464u, order), 0x64806480u);
 };
 
 const int stride = NS * WARPS * 32;
 int base = (split * WARPS + warp) * 32;
-fetch(0, base);
-fetch(1, base);
+const bool old = base + 32 <= start;  // what earlier passes left need not be waited for
+if (old) {
+  fetch(0, base);
+  fetch(1, base);
+}
+earlier();
+if (!old) {
+  fetch(0, base);
+  fetch(1, base);
+}
 const int query = first + g;
 const bool real = query < queries;
 const int last = start + query / G;
@@ -72,7 +71,7 @@ for (int s = 0; s < STEPS; s++) {
 float top = -1e30f, total = 0.0f;
 float sums[DIMS * 2][4] = {};
 for (; base < end; base += stride) {
-  asm volatile("cp.async.wait_group 1;");
+  copies_wait<1>();
   __syncwarp();
   float score[4][4] = {};
 #pragma unroll
@@ -100,7 +99,7 @@ for (; base < end; base += stride) {
   top = highest;
   __syncwarp();
   fetch(0, base + stride);
-  asm volatile("cp.async.wait_group 1;");
+  copies_wait<1>();
   __syncwarp();
   const uint* values = mine + BLOCK;
   float sum = 0.0f;
@@ -144,7 +143,8 @@ for (; base < end; base += stride) {
   __syncwarp();
   fetch(1, base + stride);
 }
-asm volatile("cp.async.wait_all;");
+copies_wait<0>();
+fetch_ahead(ahead);
 __syncthreads();
 // Column 2 t + c of tile (i, d) is query 2 t + c; rows g and g + 8 are the dimensions 4 (g DIMS + i) + 2 d, + 1.
 float* joined = (float*)staged;

@@ -1,3 +1,4 @@
 // The tokens and the position that the host gives, where the pass reads them.
-if (threadIdx.x < 8) ids[threadIdx.x] = given[threadIdx.x];
-if (threadIdx.x < 4) position[threadIdx.x] = given[8];
+earlier();
+for (int i = threadIdx.x; i < MOST; i += 32) ids[i] = given[i];
+if (threadIdx.x < 4) position[threadIdx.x] = given[MOST];

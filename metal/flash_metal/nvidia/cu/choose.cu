@@ -4,6 +4,7 @@ constexpr int WARPS = 32;
 __shared__ float tops[WARPS], totals[WARPS];
 __shared__ int places[WARPS];
 const int m = blockIdx.x, id = threadIdx.x, warp = id / 32;
+earlier();
 const float* row = logits + ulong(m) * width;
 float top = __uint_as_float(0xff800000u);
 int place = 0;

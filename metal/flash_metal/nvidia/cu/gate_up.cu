@@ -2,11 +2,11 @@
 extern __shared__ uint4 staged[];
 __shared__ float4 scratch[2 * WARPS * 32];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
-const P product = {weight, scales, biases, staged};
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<P, WARPS>(
-    product, scratch, N / 8, [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
-    [&] { stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps[0], tokens); },
+each_tile(
+    P{weight, scales, biases}, staged, scratch, N / 8, ahead,
+    [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
+    [&] { stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps, tokens, 0); },
     [&](int tile, const float* sums) {
       for (int i = 0; i < 2; i++) {
         const int m = 2 * t + i;

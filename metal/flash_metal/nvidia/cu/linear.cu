@@ -2,15 +2,14 @@
 extern __shared__ uint4 staged[];
 __shared__ float4 scratch[2 * WARPS * 32];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
-const P product = {weight, scales, biases, staged};
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<P, WARPS>(
-    product, scratch, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+each_tile(
+    P{weight, scales, biases}, staged, scratch, N / 16, ahead, [](int tile, int i) { return uint(tile * 16 + i); },
     [&] {
       if constexpr (NORM) {
-        stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, float(eps[0]), tokens);
+        stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, (const float*)eps, tokens, 0);
       } else {
-        stage_plain<P, T, M, K, WARPS>(staged, x, tokens);
+        stage_plain<P, T, M, K, WARPS>(staged, x, tokens, 0);
       }
     },
     [&](int tile, const float* sums) {

@@ -1,19 +1,11 @@
-// The products on matrix units: weights are the 16 x 16 operand, the pass's tokens the 8
-// columns of the other, so that a pass of 1 token and one of 8 are the same computation.
+// The products on matrix units: weights are the 16 x 16 operand, eight tokens the 8 columns of the other, so that a
+// pass of 1 token and one of 64 are the same computation, column by column.
 //
 // A warp takes 16 rows and U groups of K at a time. Lane 4 g + t holds the words of rows g and
 // g + 8 whose K belong to quarter t of a group. A field or-ed into the bits of a power of two is
 // an exact 16-bit float, OFFSET + q, without a conversion; the sum of x over the group takes the
 // offset out again: y += s sum((q + OFFSET) x) + (b - OFFSET s) sum(x). Eight bits are two planes
 // of four.
-
-// word & mask | bits, in one instruction.
-__device__ inline uint select(uint word, uint mask, uint bits) {
-  uint r;
-  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(word), "r"(mask), "r"(bits));
-  return r;
-}
-
 template <typename T> struct Fields;
 template <> struct Fields<half> {
   static constexpr float OFFSET = 64.0f;
@@ -26,41 +18,35 @@ template <> struct Fields<bfloat> {
   __device__ static uint pair(uint word, int i) { return select(word >> (4 * i), 0x000f000fu, 0x43004300u); }
 };
 
-template <int WORDS> struct Words { uint w[WORDS]; };
-template <int WORDS>
-__device__ inline Words<WORDS> stream(const uint* at) {
-  Words<WORDS> r;
-  if constexpr (WORDS == 4) {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-        : "=r"(r.w[0]), "=r"(r.w[1]), "=r"(r.w[2]), "=r"(r.w[3]) : "l"(at));
-  } else if constexpr (WORDS == 2) {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {%0,%1}, [%2];" : "=r"(r.w[0]), "=r"(r.w[1]) : "l"(at));
-  } else {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.u32 %0, [%1];" : "=r"(r.w[0]) : "l"(at));
-  }
-  return r;
-}
-
-template <typename T, typename S, int M, int K, int BITS, int GROUP, int SPLIT, int U>
+template <typename T, typename S, int M_, int K, int BITS, int GROUP, int SPLIT_, int U>
 struct Product {
+  static constexpr int M = M_, SPLIT = SPLIT_;
   static constexpr int TOKENS = M < 2 ? 2 : M;
   static constexpr int WORDS = GROUP * BITS / 128;  // of a lane, a row and a group
   static constexpr int UNITS = GROUP / 32;          // 16-byte units of x of a lane and a group
+  static constexpr int PLANES = BITS / 4;
   static constexpr int GROUPS = K / GROUP;
   static constexpr int STEPS = (GROUPS + U - 1) / U;
   static constexpr int STEPS_EACH = (STEPS + SPLIT - 1) / SPLIT;
   static constexpr bool ALIGNED = GROUPS % U == 0;
   static constexpr int X = K / 8 * M;  // 16-byte units of staged x; behind them, its sums a group
+  static constexpr int IMAGE = X + (GROUPS * TOKENS + 3) / 4;
 
+  // Scales and biases are kept in pairs, as they are read.
   struct Slice {
     Words<WORDS> w[2][U];
-    S scale[2][U], bias[2][U];
+    uint scale[2][U / 2], bias[2][U / 2];
+  };
+
+  // A group's 16 rows as the matrix units take them.
+  struct Operands {
+    uint a[UNITS * 2 * PLANES][4];
+    float scale[2], bias[2];
   };
 
   const uint* weight;
   const S* scales;
   const S* biases;
-  const uint4* x;
 
   // Where a lane's rows begin for the warp's first step.
   struct Rows {
@@ -79,7 +65,7 @@ struct Product {
     return rows;
   }
 
-  // The warp's i-th step: `share` of SPLIT.
+  // The i-th step of `share` of SPLIT.
   __device__ void load(Slice& s, const Rows& rows, int share, int i) const {
     if (i * SPLIT + SPLIT > STEPS && i * SPLIT + share >= STEPS) return;
 #pragma unroll
@@ -90,71 +76,99 @@ struct Product {
       for (int u = 0; u < U; u++) {
         if (ALIGNED || (i * SPLIT + share) * U + u < GROUPS) {
           s.w[r][u] = stream<WORDS>(rows.words[r] + (i * SPLIT * U + u) * 4 * WORDS);
-          if (!ALIGNED) {
-            s.scale[r][u].bits = __ldg((const ushort*)scale + u);
-            s.bias[r][u].bits = __ldg((const ushort*)bias + u);
-          }
         }
       }
-      if (ALIGNED) {
-        row(s.scale[r], scale);
-        row(s.bias[r], bias);
+#pragma unroll
+      for (int u = 0; u < U; u += 2) {
+        const int left = ALIGNED ? 2 : GROUPS - (i * SPLIT + share) * U - u;
+        s.scale[r][u / 2] = pair(scale + u, left);
+        s.bias[r][u / 2] = pair(bias + u, left);
       }
     }
   }
 
-  // sums[0], [1]: row g, tokens 2 t and 2 t + 1; [2], [3]: row g + 8.
-  __device__ void add(const Slice& s, int share, int i, float* sums) const {
-    const uint g = threadIdx.x / 4, t = threadIdx.x % 4;
+  __device__ static uint pair(const S* at, int left) {
+    if (ALIGNED) return __ldg((const uint*)at);
+    const uint low = left > 0 ? __ldg((const ushort*)at) : 0;
+    return left > 1 ? low | uint(__ldg((const ushort*)at + 1)) << 16 : low;
+  }
+
+  // Calls use(group, u) for each group of a step.
+  template <typename Use>
+  __device__ static void each_group(int share, int i, Use use) {
     if (i * SPLIT + SPLIT > STEPS && i * SPLIT + share >= STEPS) return;
 #pragma unroll
     for (int u = 0; u < U; u++) {
       const int group = (i * SPLIT + share) * U + u;
       if (!ALIGNED && group >= GROUPS) break;
-      float low[4] = {}, high[4] = {};
+      use(group, u);
+    }
+  }
+
+  __device__ static Operands operands(const Slice& s, int u) {
+    Operands w;
+#pragma unroll
+    for (int j = 0; j < UNITS; j++) {
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+        const uint p = s.w[0][u].w[BITS == 4 ? j : 2 * j + h], q = s.w[1][u].w[BITS == 4 ? j : 2 * j + h];
+#pragma unroll
+        for (int plane = 0; plane < PLANES; plane++) {
+          uint* a = w.a[(2 * j + h) * PLANES + plane];
+          const int first = BITS == 4 ? 2 * h : plane, second = BITS == 4 ? 2 * h + 1 : plane + 2;
+          a[0] = Fields<T>::pair(p, first), a[1] = Fields<T>::pair(q, first);
+          a[2] = Fields<T>::pair(p, second), a[3] = Fields<T>::pair(q, second);
+        }
+      }
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+      const float2 scale = unpack2<S>(s.scale[r][u / 2]), bias = unpack2<S>(s.bias[r][u / 2]);
+      w.scale[r] = u % 2 ? scale.y : scale.x;
+      w.bias[r] = fmaf(w.scale[r], -(BITS == 8 ? 17.0f : 1.0f) * Fields<T>::OFFSET, u % 2 ? bias.y : bias.x);
+    }
+    return w;
+  }
+
+  // Adds a group: v, the lane's UNITS of its token; all, the sums of x of tokens 2 t and 2 t + 1.
+  // sums[0], [1]: row g, tokens 2 t and 2 t + 1; [2], [3]: row g + 8.
+  __device__ static void add(const Operands& w, const uint4* v, float2 all, float* sums) {
+    float planes[PLANES][4] = {};
+#pragma unroll
+    for (int j = 0; j < UNITS; j++) {
+      const uint b[4] = {v[j].x, v[j].y, v[j].z, v[j].w};
+#pragma unroll
+      for (int h = 0; h < 2; h++) {
+#pragma unroll
+        for (int plane = 0; plane < PLANES; plane++) {
+          const uint* a = w.a[(2 * j + h) * PLANES + plane];
+          mma<T>(planes[plane], a[0], a[1], a[2], a[3], b[2 * h], b[2 * h + 1]);
+        }
+      }
+    }
+#pragma unroll
+    for (int c = 0; c < 4; c++) {
+      const float sum = BITS == 8 ? fmaf(16.0f, planes[PLANES - 1][c], planes[0][c]) : planes[0][c];
+      sums[c] = fmaf(w.scale[c / 2], sum, fmaf(w.bias[c / 2], c % 2 ? all.y : all.x, sums[c]));
+    }
+  }
+
+  // Adds a step, of the x in shared memory.
+  __device__ static void add(const Slice& s, const uint4* x, int share, int i, float* sums) {
+    const uint g = threadIdx.x / 4, t = threadIdx.x % 4;
+    each_group(share, i, [&](int group, int u) {
+      uint4 v[UNITS];
 #pragma unroll
       for (int j = 0; j < UNITS; j++) {
-        uint4 v = make_uint4(0, 0, 0, 0);
-        if (M == 8 || g < M) v = x[((group * UNITS + j) * M + g) * 4 + t];
-        const uint b[4] = {v.x, v.y, v.z, v.w};
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-          if constexpr (BITS == 4) {
-            const uint p = s.w[0][u].w[j], q = s.w[1][u].w[j];
-            mma<T>(low, pair(p, 2 * h), pair(q, 2 * h), pair(p, 2 * h + 1), pair(q, 2 * h + 1), b[2 * h], b[2 * h + 1]);
-          } else {
-            const uint p = s.w[0][u].w[2 * j + h], q = s.w[1][u].w[2 * j + h];
-            mma<T>(low, pair(p, 0), pair(q, 0), pair(p, 2), pair(q, 2), b[2 * h], b[2 * h + 1]);
-            mma<T>(high, pair(p, 1), pair(q, 1), pair(p, 3), pair(q, 3), b[2 * h], b[2 * h + 1]);
-          }
-        }
+        v[j] = make_uint4(0, 0, 0, 0);
+        if (M == 8 || g < M) v[j] = x[((group * UNITS + j) * M + g) * 4 + t];
       }
       const float2 all = *(const float2*)((const float*)(x + X) + group * TOKENS + 2 * t % TOKENS);
-#pragma unroll
-      for (int r = 0; r < 2; r++) {
-        const float scale = float(s.scale[r][u]);
-        const float bias = fmaf(scale, -(BITS == 8 ? 17.0f : 1.0f) * Fields<T>::OFFSET, float(s.bias[r][u]));
-#pragma unroll
-        for (int c = 2 * r; c < 2 * r + 2; c++) {
-          const float sum = BITS == 8 ? fmaf(16.0f, high[c], low[c]) : low[c];
-          sums[c] = fmaf(scale, sum, fmaf(bias, c % 2 ? all.y : all.x, sums[c]));
-        }
-      }
-    }
+      add(operands(s, u), v, all, sums);
+    });
   }
 
-  __device__ static uint pair(uint word, int i) { return Fields<T>::pair(word, i); }
-
-  __device__ static void row(S* to, const S* from) {
-#pragma unroll
-    for (int u = 0; u < U; u += 2) {
-      const uint both = __ldg((const uint*)from + u / 2);
-      to[u].bits = ushort(both);
-      to[u + 1].bits = ushort(both >> 16);
-    }
-  }
-
-  // Eight activations of token m at 8 c, in the order that `add` reads them in, and their group's sum.
+  // Eight activations of column m at 8 c, in the order that `add` reads them in, and their group's sum.
   // By whole warps, of neighbouring c, those beyond K too.
   __device__ static void stage(uint4* x, int m, int c, const float* v) {
     constexpr int ORDER[8] = {0, BITS == 4 ? 4 : 2, 1, BITS == 4 ? 5 : 3, BITS == 4 ? 2 : 4, 6, BITS == 4 ? 3 : 5, 7};
@@ -175,101 +189,3 @@ struct Product {
     }
   }
 };
-
-// The tokens' rows of x over their root mean squares, times norm.
-template <typename P, typename T, int M, int K, int WARPS>
-__device__ inline void stage_normed(uint4* staged, float* scratch, const T* x, const T* norm, float eps, int tokens) {
-  const int id = threadIdx.y * 32 + threadIdx.x;
-  float squares[M] = {};
-  for (int c = id; c < K / 8; c += WARPS * 32) {
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-      if (m < tokens) {
-        float v[8];
-        load8(x + m * K + c * 8, v);
-        for (int i = 0; i < 8; i++) squares[m] = fmaf(v[i], v[i], squares[m]);
-      }
-    }
-  }
-#pragma unroll
-  for (int m = 0; m < M; m++) {
-    const float all = warp_sum(squares[m]);
-    if (threadIdx.x == 0) scratch[threadIdx.y * M + m] = all;
-  }
-  __syncthreads();
-  float inverse[M];
-#pragma unroll
-  for (int m = 0; m < M; m++) {
-    float all = 0.0f;
-    for (int w = 0; w < WARPS; w++) all += scratch[w * M + m];
-    inverse[m] = rsqrtf(fmaf(all, 1.0f / float(K), eps));
-  }
-  for (int c = id; c - int(threadIdx.x) < K / 8; c += WARPS * 32) {
-    float n[8] = {};
-    if (c < K / 8) load8(norm + c * 8, n);
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-      float v[8] = {};
-      if (m < tokens && c < K / 8) {
-        load8(x + m * K + c * 8, v);
-        for (int i = 0; i < 8; i++) v[i] = v[i] * inverse[m] * n[i];
-      }
-      P::stage(staged, m, c, v);
-    }
-  }
-  __syncthreads();
-}
-
-template <typename P, typename T, int M, int K, int WARPS>
-__device__ inline void stage_plain(uint4* staged, const T* x, int tokens) {
-  for (int c = threadIdx.y * 32 + threadIdx.x; c - int(threadIdx.x) < K / 8; c += WARPS * 32) {
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-      float v[8] = {};
-      if (m < tokens && c < K / 8) load8(x + m * K + c * 8, v);
-      P::stage(staged, m, c, v);
-    }
-  }
-  __syncthreads();
-}
-
-// Every tile of 16 rows of this block, all of its warps on the K of one tile; rows(tile, i) is the
-// matrix row of a tile's row i, done(tile, sums) is called in the first warp with the sums. The
-// first slice is in flight before `prepare` stages x; the next one always before one is used.
-template <typename P, int WARPS, typename Rows, typename Prepare, typename Done>
-__device__ inline void each_tile(const P& product, float4* scratch, int tiles, Rows rows, Prepare prepare, Done done) {
-  const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4;
-  typename P::Slice slices[2];
-  int tile = blockIdx.x;
-  typename P::Rows from = product.at(rows(tile, g), rows(tile, g + 8), warp);
-  product.load(slices[0], from, warp, 0);
-  prepare();
-  int parity = 0;
-  for (; tile < tiles; tile += gridDim.x) {
-    float sums[4] = {};
-#pragma unroll
-    for (int i = 0; i < P::STEPS_EACH; i++) {
-      if (i + 1 < P::STEPS_EACH) {
-        product.load(slices[(i + 1) % 2], from, warp, i + 1);
-      } else if (tile + gridDim.x < tiles) {
-        from = product.at(rows(tile + gridDim.x, g), rows(tile + gridDim.x, g + 8), warp);
-        product.load(slices[(i + 1) % 2], from, warp, 0);
-      }
-      product.add(slices[i % 2], warp, i, sums);
-    }
-    if (P::STEPS_EACH % 2) slices[0] = slices[1];
-    scratch[(parity * WARPS + warp) * 32 + lane] = make_float4(sums[0], sums[1], sums[2], sums[3]);
-    __syncthreads();
-    if (warp == 0) {
-      for (int w = 1; w < WARPS; w++) {
-        const float4 more = scratch[(parity * WARPS + w) * 32 + lane];
-        sums[0] += more.x;
-        sums[1] += more.y;
-        sums[2] += more.z;
-        sums[3] += more.w;
-      }
-      done(tile, sums);
-    }
-    parity ^= 1;
-  }
-}
