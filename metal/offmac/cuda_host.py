@@ -23,7 +23,7 @@ from offmac.host import FORWARD, NUMPY, RANDOM, REVERSE, KernelError, build, to_
 from offmac.text import SHIM
 
 TARGET = "host"
-MULTIPROCESSORS, SHARED_BYTES = 3, 232448
+MULTIPROCESSORS, SHARED_BYTES = 5, 232448
 """A small GPU, with an H100's shared memory."""
 _FLAGS = ["-std=c++17", "-O1", "-march=x86-64-v3", "-fexcess-precision=16", "-ffp-contract=off"]
 _FLAGS += ["-fno-exceptions", "-fno-rtti", "-w", f"-I{SHIM}", "-shared", "-fPIC"]
