@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from flash_lsp.cli.options import Model
 
@@ -38,8 +39,9 @@ def tune(model: Model = "flash-coder") -> None:
     kernels, weights = device_registry(), fused.weights(checkpoint)
 
     def measure(tiling: Tiling) -> float:
-        decoder = fused.make_decoder(checkpoint.config, weights, kernels, tiling)
-        return tuning.pass_seconds(decoder, compiled=True)
+        return fused.pass_seconds(
+            partial(fused.make_decoder, checkpoint.config, weights, tiling=tiling), kernels
+        )
 
     device, sizes = str(mx.device_info(mx.gpu)["device_name"]), fused.sizes(checkpoint)
     with console.status("measuring tilings"):

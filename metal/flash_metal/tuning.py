@@ -20,7 +20,7 @@ from flash_metal.tilings import Sizes
 
 GAIN = 0.98
 """Less time saved than this share is taken for noise: the tiling stays as it is."""
-_CONTEXT = 1024
+CONTEXT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,28 +69,30 @@ def tune(
     return chosen, sorted(trials.values(), key=lambda trial: trial.seconds)
 
 
-def pass_seconds(
-    decoder: Decoder, *, compiled: bool, clock: Callable[[], float] = time.perf_counter
-) -> float:
-    """A pass of one token and one of four behind 1,024 others, medians of seven."""
-    cache, position = decoder.new_cache(_CONTEXT + 16), mx.array([_CONTEXT], dtype=mx.int32)
+def pass_seconds(run: Callable[[int], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """A pass of one token and one of four, medians of seven; `run` makes one of so many, to its end."""
+    total = 0.0
+    for count in (1, 4):
+        run(count)
+        times = []
+        for _ in range(7):
+            begun = clock()
+            run(count)
+            times.append(clock() - begun)
+        total += statistics.median(times)
+    return total
+
+
+def passes(decoder: Decoder, *, compiled: bool) -> Callable[[int], object]:
+    """Passes of so many tokens behind 1,024 others, as operations of MLX."""
+    cache, position = decoder.new_cache(CONTEXT + 16), mx.array([CONTEXT], dtype=mx.int32)
     mx.eval(cache, position)
 
     def one_pass(ids: mx.array, cache: mx.array, position: mx.array) -> tuple[mx.array, mx.array]:
         return decoder(ids, cache, position, logits=1)
 
-    run = mx.compile(one_pass) if compiled else one_pass
-    total = 0.0
-    for count in (1, 4):
-        ids = mx.zeros((count,), dtype=mx.int32)
-        mx.eval(ids, run(ids, cache, position))
-        times = []
-        for _ in range(7):
-            begun = clock()
-            mx.eval(run(ids, cache, position))
-            times.append(clock() - begun)
-        total += statistics.median(times)
-    return total
+    made = mx.compile(one_pass) if compiled else one_pass
+    return lambda count: mx.eval(made(mx.zeros((count,), dtype=mx.int32), cache, position))
 
 
 def remember(device: str, sizes: Sizes, tiling: Tiling) -> Path:

@@ -1,6 +1,7 @@
 """The launches against float64.
 
-FLASH_METAL_BACKEND=host (default) runs them on the CPU; =device, on this machine's GPU (Metal, or CUDA).
+FLASH_METAL_BACKEND=host (default) runs the Metal texts on the CPU; =device, this machine's launches on its GPU (Metal,
+or the CUDA texts); =text, the Metal texts on an NVIDIA GPU.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import os
 import mlx.core as mx
 import pytest
 
+from flash_metal import cuda
 from flash_metal.launches import Heads, Tiling
 from flash_metal.problem import ERRORS, TOLERANCE, Problem
 from flash_metal.registry import SIGNATURES, Registry, device_registry, header_and_source
 from offmac import host
 
-ON_HOST = os.environ.get("FLASH_METAL_BACKEND", "host") == "host"
+BACKEND = os.environ.get("FLASH_METAL_BACKEND", "host")
+ON_HOST = BACKEND == "host"
 pytestmark = pytest.mark.skipif(ON_HOST and bool(host.MISSING), reason=host.MISSING)
 
 SMALL = Tiling(splits=2, attention_simdgroups=2, simdgroups=4, split=2)
@@ -23,6 +26,8 @@ SMALL = Tiling(splits=2, attention_simdgroups=2, simdgroups=4, split=2)
 
 @pytest.fixture(scope="module")
 def kernels() -> Registry:
+    if BACKEND == "text":
+        return Registry(cuda.kernel)
     return Registry(host.kernel) if ON_HOST else device_registry()
 
 
@@ -81,8 +86,9 @@ def test_text_is_short(name: str) -> None:
 
 
 def test_too_many_tokens(kernels: Registry) -> None:
-    with pytest.raises(ValueError, match="9 tokens in a pass: 1 to 8"):
-        Problem(tokens=9, tiling=SMALL).gate_up_error(kernels)
+    most = kernels.max_tokens
+    with pytest.raises(ValueError, match=f"{most + 1} tokens in a pass: 1 to {most}"):
+        Problem(tokens=most + 1, tiling=SMALL).gate_up_error(kernels)
 
 
 def test_rows_that_do_not_fit(kernels: Registry) -> None:

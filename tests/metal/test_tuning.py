@@ -52,7 +52,7 @@ def test_pass_seconds_is_the_median() -> None:
         __call__ = staticmethod(decoder)
 
     made: Any = Stub()
-    assert tuning.pass_seconds(made, compiled=False, clock=lambda: next(ticks)) == 2
+    assert tuning.pass_seconds(tuning.passes(made, compiled=False), clock=lambda: next(ticks)) == 2
 
 
 def test_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

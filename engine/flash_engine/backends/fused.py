@@ -314,6 +314,17 @@ def record(make: Callable[..., Decoder]) -> Recording | None:
         return None
 
 
+def pass_seconds(make: Callable[..., Decoder], kernels: Registry) -> float:
+    """How long passes of the decoder that `make(kernels=...)` gives take: see flash_metal.tuning."""
+    decoder = make(kernels=kernels)
+    if not kernels.records:
+        return tuning.pass_seconds(tuning.passes(decoder, compiled=kernels.on_device))
+    cache = decoder.new_cache(tuning.CONTEXT + 16)
+    mx.eval(cache)
+    replay = Replay(Recording(lambda recorder: make(kernels=recorder)), cache)
+    return tuning.pass_seconds(lambda count: replay.logits([0] * count, tuning.CONTEXT, 1))
+
+
 def _compile(kernels: Registry, make: Callable[..., Decoder]) -> Future[None] | None:
     """Have the kernels of passes of up to eight tokens, so that none is compiled while somebody types; those of wider
     passes are being compiled on return, if there are such."""

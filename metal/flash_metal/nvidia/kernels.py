@@ -26,6 +26,8 @@ _STATIC_BYTES = 28 * 1024
 """Most shared memory that a text declares besides what it is launched with."""
 _SHARED_UNASKED = 48128
 """MLX asks CUDA for more than the 48 KB that any kernel has from 48,000 dynamic bytes on, and for those alone."""
+_WIDE_WARPS, _WIDE_TILES = 8, 2
+"""Warps of a block of the wide products, and tiles of 16 rows that each takes."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
 """Constants of the Metal texts that the CUDA ones replace."""
 _PLAIN = ("embed", "quantize")
@@ -96,35 +98,19 @@ class _Layout:
     """Groups of K that a warp has in flight for a row."""
     blocks: int
     resident: int = 1
+    ring: int = 2
+    """Steps in flight, and the one that is being added."""
 
 
 def _layout(name: str, t: Template) -> _Layout:
     """Two small blocks a multiprocessor where each has many tiles, else a large one; of q, k and v, a head a block."""
     if name == "qkv":
         tiles = t["D"] // 16
-        return _Layout(tiles * (16 // tiles), 16 // tiles, 2, t["H"] + 2 * t["HK"])
+        return _Layout(tiles * (16 // tiles), 16 // tiles, 2, t["H"] + 2 * t["HK"], ring=3)
     groups, tiles = _k(t) // t["GROUP"], _tiles(name, t)
     warps, resident = (8, 2) if tiles >= 8 * multiprocessors() else (16, 1)
     in_flight = 4 if groups % 4 == 0 and groups >= 8 * warps else 2
     return _Layout(warps, warps, in_flight, min(tiles, multiprocessors() * resident), resident)
-
-
-@dataclass(frozen=True, slots=True)
-class _WideCut:
-    """How a wide product is cut; the order of sums is the layout's."""
-
-    warps: int
-    rows: int
-    """Warps that have tiles to themselves; the others take shares of the same K."""
-    tiles: int
-    """Of 16 rows that a warp takes."""
-
-
-def _wide_cut(tiles: int, split: int, columns: int) -> _WideCut:
-    """Warps that add up all of K where there are tiles for all multiprocessors, else a tile's K shared in a block."""
-    if tiles >= 4 * multiprocessors():
-        return _WideCut(4, 4, 1)
-    return _WideCut(8, max(1, 8 // split), 2)
 
 
 def _k(t: Template) -> int:
@@ -270,7 +256,7 @@ class TensorKernel:
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
         return self._run(
             self._name,
-            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups},
+            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups, "RING": layout.ring},
             inputs,
             outputs,
             {"tokens": t["M"]},
@@ -342,10 +328,10 @@ class TensorKernel:
     ) -> list[mx.array]:
         layout, tiles = _layout(self._name, t), _tiles(self._name, t)
         gated, columns = self._name == "gate_up", -(-t["M"] // 8)
-        cut = _wide_cut(tiles, layout.split, columns)
+        rows = max(1, _WIDE_WARPS // layout.split)
         constants = {name: t[name] for name in ("T", "S", "BITS", "GROUP")}
-        constants |= {"N": tiles * (8 if gated else 16), "K": _k(t), "WARPS": cut.warps, "ROWS": cut.rows}
-        constants |= {"SPLIT": layout.split, "U": layout.groups, "R": cut.tiles, "C": columns}
+        constants |= {"N": tiles * (8 if gated else 16), "K": _k(t), "WARPS": _WIDE_WARPS}
+        constants |= {"SPLIT": layout.split, "U": layout.groups, "R": _WIDE_TILES, "C": columns}
         arrays = {"x": image} | {name: inputs[name] for name in ("weight", "scales", "biases")}
         if not gated:
             constants |= {"Y": outputs["y"][1], "RESIDUAL": residual is not None, "BIAS": bias is not None}
@@ -356,9 +342,9 @@ class TensorKernel:
             arrays,
             outputs,
             {"tokens": t["M"]},
-            (-(-tiles // (cut.rows * cut.tiles)), 1, 1),
-            (32, cut.warps, 1),
-            shared=0 if cut.rows == cut.warps else cut.rows * layout.split * cut.tiles * columns * 512,
+            (-(-tiles // (rows * _WIDE_TILES)), 1, 1),
+            (32, _WIDE_WARPS, 1),
+            shared=rows * layout.split * _WIDE_TILES * columns * 512,
         )
 
 

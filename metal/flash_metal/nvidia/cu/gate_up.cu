@@ -3,7 +3,7 @@ extern __shared__ uint4 staged[];
 __shared__ float4 scratch[2 * WARPS * 32];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile(
+each_tile<P, RING>(
     P{weight, scales, biases}, staged, scratch, N / 8, ahead,
     [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
     [&] { stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps, tokens, 0); },

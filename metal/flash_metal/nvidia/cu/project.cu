@@ -5,7 +5,7 @@ __shared__ float4 scratch[2 * WARPS * 32];
 __shared__ float shares[NS * M * H];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile(
+each_tile<P, RING>(
     P{weight, scales, biases}, staged, scratch, N / 16, ahead, [](int tile, int i) { return uint(tile * 16 + i); },
     [&] { stage_joined<P, T, M, H, D, NS, WARPS>(staged, shares, parts, stats, tokens, 0, tokens, 0); },
     [&](int tile, const float* sums) {

@@ -9,16 +9,17 @@ const int lane = threadIdx.x, warp = threadIdx.y, head = blockIdx.x, g = lane / 
 const uint row = head * D + warp / SPLIT * 16 + g;
 const int share = warp % SPLIT;
 const typename P::Rows from = product.at(row, row + 8, share);
-typename P::Slice slices[3];
-product.load(slices[0], from, share, 0);
-if (P::STEPS_EACH > 1) product.load(slices[1], from, share, 1);
+typename P::Slice slices[RING];
+#pragma unroll
+for (int i = 0; i < RING - 1 && i < P::STEPS_EACH; i++) product.load(slices[i], from, share, i);
 stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps, tokens, 0);
 float sums[4] = {};
 #pragma unroll
 for (int i = 0; i < P::STEPS_EACH; i++) {
-  if (i + 2 < P::STEPS_EACH) product.load(slices[(i + 2) % 3], from, share, i + 2);
-  if (i + 2 == P::STEPS_EACH || P::STEPS_EACH == 1) fetch_ahead(ahead);
-  P::add(slices[i % 3], staged, share, i, sums);
+  const int next = i + RING - 1;
+  if (next < P::STEPS_EACH) product.load(slices[next % RING], from, share, next);
+  if (next == P::STEPS_EACH || (i == 0 && next > P::STEPS_EACH)) fetch_ahead(ahead);
+  P::add(slices[i % RING], staged, share, i, sums);
 }
 scratch[warp * 32 + lane] = make_float4(sums[0], sums[1], sums[2], sums[3]);
 __syncthreads();

@@ -2,7 +2,7 @@
 extern __shared__ uint4 staged[];
 using P = Product<T, S, 8, K, BITS, GROUP, SPLIT, U>;
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-wide_tiles<P, WARPS, ROWS, R, C>(
+wide_tiles<P, WARPS, R, C>(
     P{weight, scales, biases}, (const uint4*)x, (float4*)staged, N / 16,
     [](int tile, int i) { return uint(tile * 16 + i); },
     [&](int tile, int c, const float* sums) {

@@ -1,23 +1,20 @@
 // The products of C times eight tokens, whose images lie one after another in memory. Each column gets its sums in
-// the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. Of a block's WARPS
-// warps, as many as ROWS have R tiles of 16 rows each to themselves, and others take other shares of the same tiles:
-// few rows a block, where there are few in all; many, which read the same images, where not.
-template <typename P, int WARPS, int ROWS, int R, int C, typename Rows, typename Done>
+// the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. A warp takes R tiles
+// of 16 rows, and as many shares, or the block as many times R tiles, as make WARPS warps.
+template <typename P, int WARPS, int R, int C, typename Rows, typename Done>
 __device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles, Rows rows,
                                   Done done) {
-  constexpr int AT_ONCE = WARPS / ROWS;
-  constexpr bool ALONE = AT_ONCE == 1;  // a warp adds its shares up itself
+  constexpr int ROWS = WARPS > P::SPLIT ? WARPS / P::SPLIT : 1;
   const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
-  const int first = (int(blockIdx.x) * ROWS + warp / AT_ONCE) * R;
-  float totals[ALONE ? R : 1][ALONE ? C : 1][4];
+  const int block = ROWS > 1 ? warp / P::SPLIT : 0;
   earlier();
-  for (int share = warp % AT_ONCE; share < P::SPLIT; share += AT_ONCE) {
+  for (int share = ROWS > 1 ? warp % P::SPLIT : warp; share < P::SPLIT; share += WARPS) {
     float sums[R][C][4] = {};
     typename P::Rows from[R];
     typename P::Slice slices[2][R];
 #pragma unroll
     for (int r = 0; r < R; r++) {
-      const int tile = min(first + r, tiles - 1);
+      const int tile = min((int(blockIdx.x) * ROWS + block) * R + r, tiles - 1);
       from[r] = product.at(rows(tile, g), rows(tile, g + 8), share);
       product.load(slices[0][r], from[r], share, 0);
     }
@@ -51,26 +48,10 @@ __device__ inline void wide_tiles(const P& product, const uint4* images, float4*
     for (int r = 0; r < R; r++) {
 #pragma unroll
       for (int c = 0; c < C; c++) {
-        const float* s = sums[r][c];
-        if constexpr (ALONE) {
-#pragma unroll
-          for (int i = 0; i < 4; i++) totals[r][c][i] = share ? totals[r][c][i] + s[i] : s[i];
-        } else {
-          scratch[(((warp / AT_ONCE * P::SPLIT + share) * R + r) * C + c) * 32 + lane] =
-              make_float4(s[0], s[1], s[2], s[3]);
-        }
+        scratch[(((block * P::SPLIT + share) * R + r) * C + c) * 32 + lane] =
+            make_float4(sums[r][c][0], sums[r][c][1], sums[r][c][2], sums[r][c][3]);
       }
     }
-  }
-  if constexpr (ALONE) {
-#pragma unroll
-    for (int r = 0; r < R; r++) {
-#pragma unroll
-      for (int c = 0; c < C; c++) {
-        if (first + r < tiles) done(first + r, c, totals[r][c]);
-      }
-    }
-    return;
   }
   __syncthreads();
   for (int one = warp; one < ROWS * R * C; one += WARPS) {
