@@ -86,7 +86,7 @@ def compare(backend: Backend, case: Case, cut: int = 8) -> dict[str, Any]:
         "different": len(wrong),
         "logit_error": error,
         "gaps": gaps,
-        "within_the_rule": all(gap <= 2 * error for gap in gaps),
+        "within_the_rule": all(gap <= error for gap in gaps),
     }
 
 

@@ -181,7 +181,7 @@ def run(
     rounds: int = 20,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
-    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, and of texts.
+    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, of texts, and of both.
 
     trace: the package's unless given. Of each source and workload of it, and of RATE, up to `texts` texts of `tokens`.
     rounds: of each measured pass.
@@ -193,6 +193,7 @@ def run(
     progress("passes", 0.2)
     for size in range(1, LONGEST + 2):  # each is recorded or compiled at its first use
         bench.pass_ms(bench.main, size, 1)
+        bench.pass_ms(bench.draft, size, 1)
     passes = {size: bench.pass_ms(bench.main, size, rounds) for size in range(1, LONGEST + 2)}
     bench.drafting_ms(LONGEST, 1)
     drafting = {count: bench.drafting_ms(count, rounds) for count in range(1, LONGEST + 1)}
@@ -225,6 +226,13 @@ def run(
             key: _in_turn(bench, places[:texts], lengths, tokens, pipelined)
             for key, places in workloads.items()
         }
+    found["speedups"] = {
+        name: {
+            workload: max(each["speedup"] for each in way["by_draft_length"].values())
+            for workload, way in ways.items()
+        }
+        for name, ways in ((name, found[name]) for name in measured)
+    }
     progress("done", 1.0)
     return found
 
