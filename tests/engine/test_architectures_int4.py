@@ -14,7 +14,7 @@ from flash_engine.backends import reference
 from flash_engine.matrices import Quantization, quantize
 
 from .architectures import CASES, logits, make
-from .conftest import NATIVE
+from .conftest import FAST_DEVICES
 
 INT4 = Quantization(4, 32)
 TOKENS = np.random.default_rng(7).integers(0, 160, 24).tolist()
@@ -94,10 +94,10 @@ def greedy(backend: Backend, prompt: list[int]) -> tuple[list[int], Logits]:
     return tokens[len(prompt) :], np.array(rows)
 
 
-@pytest.mark.parametrize("device", NATIVE)
+@pytest.mark.parametrize("device", FAST_DEVICES)
 @pytest.mark.parametrize("bits", [None, 4, 8])
 @pytest.mark.parametrize("case", CASES)
-def test_native_decodes_the_reference_s_tokens(
+def test_decodes_the_reference_s_tokens(
     tmp_path: Path, device: str, case: str, bits: int | None
 ) -> None:
     """But where the reference's two best are closer than the error of that place's logits."""
@@ -115,4 +115,4 @@ def test_native_decodes_the_reference_s_tokens(
         second, best = np.sort(expected, axis=-1)[:, -2:].T
         assert ((best - second)[other] < 4 * error[other]).all()
         others += int(other.sum())
-    print(f"{case}, {bits} bit: another token at {others} of {3 * STEPS}")
+    print(f"{case}, {device}, {bits} bit: another token at {others} of {3 * STEPS}")
