@@ -97,9 +97,7 @@ def greedy(backend: Backend, prompt: list[int]) -> tuple[list[int], Logits]:
 @pytest.mark.parametrize("device", FAST_DEVICES)
 @pytest.mark.parametrize("bits", [None, 4, 8])
 @pytest.mark.parametrize("case", CASES)
-def test_decodes_the_reference_s_tokens(
-    tmp_path: Path, device: str, case: str, bits: int | None
-) -> None:
+def test_decodes_the_reference_s_tokens(tmp_path: Path, device: str, case: str, bits: int | None) -> None:
     """But where the reference's two best are closer than the error of that place's logits."""
     make(case, tmp_path, sizes=HEADS_OF_32)
     checkpoint = Checkpoint(tmp_path, quantize=Quantization(bits, 32) if bits else None)

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flash_engine import Checkpoint, Logits
+from flash_engine import Checkpoint, Logits, backends
 from flash_engine.matrices import Quantization
 
+from . import gguf_writer
 from .architectures import CASES, make
 from .histories import family, run_history
 from .test_architectures_int4 import HEADS_OF_32
@@ -50,3 +51,18 @@ def test_every_way_gives_the_same_bits(tmp_path: Path, monkeypatch: pytest.Monke
     backend, rng = load("", 2), np.random.default_rng(1)
     relatives = family(backend, rng, length=40)
     assert sum(run_history(backend, relatives, rng, steps=12) for _ in range(30)) > 300
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q8_0"])
+@pytest.mark.parametrize("case", ["gemma", "starcoder2", "qwen3_moe", "deepseek_v2"])
+def test_gguf_files(tmp_path: Path, case: str, kind: str) -> None:
+    """Close to the reference from the same file, but at a token that a near tie sends to other experts."""
+    make(case, tmp_path, sizes=HEADS_OF_32)
+    checkpoint = Checkpoint(gguf_writer.write(tmp_path, tmp_path / "model.gguf", kind))
+    tokens = np.random.default_rng(0).integers(160, size=40).tolist()
+    native_rows, expected = (
+        backend.forward(tokens, backend.new_cache(), logits=40)
+        for backend in (backends.load(name, checkpoint, capacity=64) for name in ("native", "reference"))
+    )
+    errors = np.sqrt(np.mean(np.square(native_rows - expected), axis=1)) / expected.std()
+    assert np.median(errors) < 0.05
