@@ -52,9 +52,8 @@ def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mx, "compile", lambda one_pass: one_pass)
     monkeypatch.setattr(speculation, "LENGTHS", (2,))
     monkeypatch.setattr(speculation, "_pipelined", lambda bench, shape, context: 0.0)
-    trace = Trace(
-        "made up", {"infill": Acceptance.of_chances([[True] * 20])}, {"edit": Acceptance((((7, 7),) * 20,))}
-    )
+    right = Acceptance.of_chances([[True] * 20])
+    trace = Trace("made up", {"infill": right, "edit": right}, {"edit": Acceptance((((7, 7),) * 20,))})
     kernels = Registry(partial(host.kernel, orders=1))
     found = speculation.run(kernels, TINY, TINY, trace=trace, context=16, tokens=9, texts=1, rounds=1)
     assert found["replayed"] == "made up"
