@@ -20,6 +20,7 @@ from flash_lsp.remote.dialects import Dialect, LlamaCpp, LlamaTokenizer, OpenAI
 from flash_lsp.remote.engine import Link, RemoteEngine
 from flash_lsp.remote.errors import KEY_VARIABLE, LOADING, RemoteError
 from flash_lsp.remote.pieces import TextPieces
+from flash_lsp.remote.words import WordHeld
 from flash_lsp.settings import Settings
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ def _engine(link: Link, settings: Settings, progress: Callable[[str, float], Non
         tokenizer, dialect = LlamaTokenizer(link.post), LlamaCpp()
     elif settings.remote_tokenizer:
         folder = Path(settings.remote_tokenizer).expanduser()
-        tokenizer, dialect = Unheld(Tokenizer.from_folder(folder)), OpenAI(name, None)
+        tokenizer, dialect = WordHeld(Tokenizer.from_folder(folder)), OpenAI(name, None)
     else:
         pieces = TextPieces()
         tokenizer, dialect = pieces, OpenAI(name, pieces)
@@ -171,17 +172,6 @@ def _accepted(link: Link, dialect: Dialect, tokenizer: PromptTokenizer) -> Diale
             raise
         return _accepted(link, dialect.unscored(), tokenizer)
     return dialect
-
-
-class Unheld:
-    """A tokenizer that holds nothing back: the server could not be made to spell it."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.encode = tokenizer.encode
-        self.special = tokenizer.special
-
-    def hold_back(self, text: str) -> tuple[str, bytes]:
-        return text, b""
 
 
 def _is_loopback(host: str) -> bool:

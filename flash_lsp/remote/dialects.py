@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from flash_lsp.remote.pieces import TextPieces
+from flash_lsp.remote.words import grammar, hold_word
 
 _MOST_STOPS = 4
 """Stop strings that OpenAI's API takes."""
@@ -38,7 +39,11 @@ class Dialect(Protocol):
     @property
     def path(self) -> str: ...
 
-    def request(self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int]) -> dict[str, Any]: ...
+    def request(
+        self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int], prefix: str = ""
+    ) -> dict[str, Any]:
+        """prefix: what the answer should begin with; a hint, which not every server can be given."""
+        ...
 
     def read(self, event: dict[str, Any]) -> Piece: ...
 
@@ -52,8 +57,10 @@ class LlamaCpp:
     name = "llama.cpp"
     path = "/completion"
 
-    def request(self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int]) -> dict[str, Any]:
-        return {
+    def request(
+        self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int], prefix: str = ""
+    ) -> dict[str, Any]:
+        return ({"grammar": grammar(prefix)} if prefix else {}) | {
             "prompt": list(tokens),
             "n_predict": max_tokens,
             "temperature": 0,
@@ -99,7 +106,9 @@ class OpenAI:
     name: str = "OpenAI API"
     path: str = "/v1/completions"
 
-    def request(self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int]) -> dict[str, Any]:
+    def request(
+        self, tokens: Sequence[int], *, max_tokens: int, stop: Collection[int], prefix: str = ""
+    ) -> dict[str, Any]:
         asked: dict[str, Any] = {
             "model": self.model,
             "prompt": list(tokens) if self.pieces is None else self.pieces.text(tokens),
@@ -159,8 +168,7 @@ class LlamaTokenizer:
         return self._tokens(text, parse_special=False) if text else []
 
     def hold_back(self, text: str) -> tuple[str, bytes]:
-        """Nothing is held back: the server could not be made to spell it."""
-        return text, b""
+        return hold_word(text)
 
     def special(self, name: str) -> int | None:
         tokens = self._tokens(name, parse_special=True)

@@ -59,7 +59,7 @@ class RemoteEngine:
 
     def session(self) -> RemoteSession:
         """A new session; the server keeps the KV cache."""
-        return RemoteSession(self._link, self._dialect)
+        return RemoteSession(self._link, self._dialect, self.tokenizer)
 
     def submit(self, work: Callable[[], T], *, urgent: bool = True) -> Future[T]:
         """Run `work` on the engine's thread; see flash_engine.Engine.submit."""
@@ -74,11 +74,12 @@ class RemoteEngine:
 class RemoteSession:
     """A prompt, and what the server told of its work on it."""
 
-    def __init__(self, link: Link, dialect: Dialect) -> None:
+    def __init__(self, link: Link, dialect: Dialect, tokenizer: PromptTokenizer) -> None:
         self.computed = 0
         self.reused = 0
         self._link = link
         self._dialect = dialect
+        self._tokenizer = tokenizer
         self._tokens: list[int] = []
 
     def sync(self, tokens: Sequence[int], *, cancel: Event | None = None) -> int:
@@ -101,7 +102,8 @@ class RemoteSession:
         cancel: Event | None = None,
         until: bytes = b"",
     ) -> RemoteStream:
-        """Ask the server to go on from the prompt. `prefix` is empty: a server cannot be made to spell it."""
+        """Ask the server to go on from the prompt, and, if the answer does not begin with `prefix` (UTF-8), from the
+        prompt with it."""
         before = self.computed, self.reused
         self.computed += len(self._tokens)
 
@@ -113,7 +115,15 @@ class RemoteSession:
             self._link.loop,
             self._link.client,
             self._dialect,
-            self._dialect.request(self._tokens, max_tokens=max_tokens, stop=stop),
+            self._dialect.request(
+                self._tokens, max_tokens=max_tokens, stop=stop, prefix=prefix.decode(errors="ignore")
+            ),
+            lambda: self._dialect.request(
+                [*self._tokens, *self._tokenizer.encode(prefix.decode(errors="ignore"))],
+                max_tokens=max_tokens,
+                stop=stop,
+            ),
+            prefix=prefix,
             stop=frozenset(stop),
             deadline=deadline,
             cancel=cancel,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from flash_lsp.remote.words import hold_word
+
 _PIECE = re.compile(r"\s?\w{1,4}|\s+|.", re.DOTALL)
 """About as long as the tokens of code are, so that a prompt's budget in pieces is one in tokens."""
 
@@ -29,8 +31,7 @@ class TextPieces:
         return [self._id(piece) for piece in _PIECE.findall(text)]
 
     def hold_back(self, text: str) -> tuple[str, bytes]:
-        """Nothing is held back: the server could not be made to spell it."""
-        return text, b""
+        return hold_word(text)
 
     def special(self, name: str) -> int | None:
         """The piece that is the control string `name`; None if a name like this is plain text."""

@@ -15,6 +15,7 @@ from typing import Any
 from httpx2 import AsyncClient, EventSource, HTTPError
 
 from flash_engine import Token
+from flash_engine.constraint import remaining
 from flash_lsp.remote.dialects import Dialect, Piece
 from flash_lsp.remote.errors import broken, explain, refused
 
@@ -28,7 +29,11 @@ _DONE = "[DONE]"
 
 
 class RemoteStream(Iterator[Token]):
-    """Iterates over the tokens of one completion. Dropping it ends the request, and with it the server's work."""
+    """Iterates over the tokens of one completion. Dropping it ends the request, and with it the server's work.
+
+    Log-probabilities of tokens of the prefix are 0: they were not the model's choice, and servers tell those of a free
+    one.
+    """
 
     finish: str | None = None
     """stop, length, deadline or cancelled; None while it goes on."""
@@ -39,23 +44,26 @@ class RemoteStream(Iterator[Token]):
         client: AsyncClient,
         dialect: Dialect,
         request: dict[str, Any],
+        whole: Callable[[], dict[str, Any]],
         *,
+        prefix: bytes,
         stop: frozenset[int],
         deadline: float | None,
         cancel: Event | None,
         counted: Callable[[int | None, int | None], None],
     ) -> None:
-        """counted: told the prompt's reused and computed tokens as far as the server tells them."""
+        """whole: the request to make if the answer to `request` does not begin with `prefix`. counted: told the
+        prompt's reused and computed tokens as far as the server tells them."""
         self._address = str(client.base_url)
+        self._loop, self._client = loop, client
+        self._whole = whole
+        self._remainder = prefix
         self._dialect = dialect
         self._stop = stop
         self._deadline = deadline
         self._cancel = cancel
         self._counted = counted
-        self._events: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
-        self._task: Future[None] = asyncio.run_coroutine_threadsafe(
-            _pump(client, dialect.path, request, self._events), loop
-        )
+        self._ask(request)
 
     def __next__(self) -> Token:
         """The next token. Raises RemoteError if the server refuses, breaks off, or sends what is no completion."""
@@ -64,15 +72,43 @@ class RemoteStream(Iterator[Token]):
             if event is not None:
                 piece = self._read(event)
                 self._counted(piece.reused, piece.computed)
-                if piece.id in self._stop:
+                data = piece.text.encode()
+                stopped = piece.id in self._stop
+                if self._diverges(data, ended=stopped or piece.finish == "stop"):
+                    return self._begin_again()
+                if stopped:
                     self._end("stop")
                     break
                 if piece.finish:
                     self._end(piece.finish)
-                if piece.text:
+                if data:
+                    forced, self._remainder = bool(self._remainder), remaining(self._remainder, data)
                     number = hash(piece.text) if piece.id is None else piece.id
-                    return Token(number, piece.logprob, piece.text.encode())
+                    return Token(number, 0.0 if forced else piece.logprob, data)
+            elif self.finish == "stop" and self._remainder:
+                return self._begin_again()
         raise StopIteration
+
+    def _diverges(self, data: bytes, *, ended: bool) -> bool:
+        """Whether `data`, the last if `ended`, cannot be what the prefix goes on with."""
+        wanted = self._remainder
+        if ended and len(data) < len(wanted):
+            return True
+        return not (wanted.startswith(data) or data.startswith(wanted))
+
+    def _begin_again(self) -> Token:
+        """The rest of the prefix, as if it had been generated; what follows is asked for anew."""
+        rest, self._remainder = self._remainder, b""
+        self.close()
+        self.finish = None
+        self._ask(self._whole())
+        return Token(hash(rest), 0.0, rest)
+
+    def _ask(self, request: dict[str, Any]) -> None:
+        self._events: queue.SimpleQueue[dict[str, Any] | Exception | None] = queue.SimpleQueue()
+        self._task: Future[None] = asyncio.run_coroutine_threadsafe(
+            _pump(self._client, self._dialect.path, request, self._events), self._loop
+        )
 
     def close(self) -> None:
         """End the request. May be called more than once."""

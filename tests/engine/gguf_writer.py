@@ -27,17 +27,25 @@ ARCHITECTURES = {
 PERMUTED = ("llama", "mistral", "granite")
 
 
-def write(folder: Path, path: Path, kind: str = "F32") -> Path:
-    """Write the model in `folder` as `path`, its matrices of type `kind` where their rows have whole blocks of it."""
+def write(folder: Path, path: Path, kind: str = "F32", *, split: bool = False) -> Path:
+    """Write the model in `folder` as `path`, its matrices of type `kind` where their rows have whole blocks of it.
+
+    split: DeepSeek-V2's projections of latent keys and values in two tensors, as llama.cpp wants them since 2025.
+    """
     raw = json.loads((folder / "config.json").read_text())
     arch = ARCHITECTURES[raw["model_type"]]
     writer = gguf.GGUFWriter(str(path), gguf.MODEL_ARCH_NAMES[arch])
     _metadata(writer, raw, folder)
     names = gguf.get_tensor_name_map(arch, raw["num_hidden_layers"])
+    others = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, raw["num_hidden_layers"])
     quantized = gguf.GGMLQuantizationType[kind]
-    for name, values in _stacked(load_file(folder / "model.safetensors")).items():
-        target = names.get_name(name, try_suffixes=(".weight", ".bias"))
-        assert target is not None, name
+    tensors = _stacked(load_file(folder / "model.safetensors"))
+    for name, values in (_split(tensors, raw) if split else tensors).items():
+        target = next(
+            found
+            for each in (names, others)
+            if (found := each.get_name(name, try_suffixes=(".weight", ".bias")))
+        )
         values = _as_converted(raw, name, values)
         block, _ = gguf.GGML_QUANT_SIZES[quantized]
         if values.ndim > 1 and values.shape[-1] % block == 0 and kind != "F32" and ".mlp.gate." not in name:
@@ -66,6 +74,8 @@ def _metadata(writer: gguf.GGUFWriter, raw: dict[str, Any], folder: Path) -> Non
     _tokenizer(writer, config.vocab_size)
     if raw.get("sliding_window"):
         writer.add_sliding_window(raw["sliding_window"])
+        if raw["model_type"] != "mistral" and config.sliding_windows:
+            writer.add_sliding_window_pattern([window is not None for window in config.sliding_windows])
     if raw["model_type"] == "granite":
         writer.add_embedding_scale(raw["embedding_multiplier"])
         writer.add_residual_scale(raw["residual_multiplier"])
@@ -75,6 +85,11 @@ def _metadata(writer: gguf.GGUFWriter, raw: dict[str, Any], folder: Path) -> Non
         writer.add_expert_count(config.moe.experts)
         writer.add_expert_used_count(config.moe.experts_per_token)
         writer.add_expert_feed_forward_length(config.moe.intermediate_size)
+        if raw["model_type"] == "qwen3_moe":
+            writer.add_expert_weights_norm(raw["norm_topk_prob"])
+        if config.moe.groups > 1:
+            writer.add_expert_group_count(config.moe.groups)
+            writer.add_expert_group_used_count(config.moe.groups_per_token)
     if config.mla is None:
         writer.add_key_length(config.head_dim)
         writer.add_value_length(config.head_dim)
@@ -119,6 +134,8 @@ def _rope(writer: gguf.GGUFWriter, raw: dict[str, Any], dim: int, rope: Any) -> 
             writer.add_rope_scaling_orig_ctx_len(parameters["original_max_position_embeddings"])
             writer.add_rope_scaling_yarn_beta_fast(parameters["beta_fast"])
             writer.add_rope_scaling_yarn_beta_slow(parameters["beta_slow"])
+            if "mscale_all_dim" in parameters:
+                writer.add_rope_scaling_yarn_log_mul(0.1 * parameters["mscale_all_dim"])
 
 
 def _stacked(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -134,6 +151,19 @@ def _stacked(tensors: dict[str, Any]) -> dict[str, Any]:
     return stacked | {
         name: np.stack([parts[number] for number in sorted(parts)]) for name, parts in experts.items()
     }
+
+
+def _split(tensors: dict[str, Any], raw: dict[str, Any]) -> dict[str, Any]:
+    changed = {}
+    for name, values in tensors.items():
+        if "kv_b_proj" in name:
+            heads = values.reshape(raw["num_attention_heads"], -1, values.shape[-1])
+            keys, rest = np.split(heads, [raw["qk_nope_head_dim"]], axis=1)
+            changed[name.replace("kv_b_proj", "k_b_proj")] = np.ascontiguousarray(keys.swapaxes(1, 2))
+            changed[name.replace("kv_b_proj", "v_b_proj")] = np.ascontiguousarray(rest)
+        else:
+            changed[name] = values
+    return changed
 
 
 def _as_converted(raw: dict[str, Any], name: str, values: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
@@ -16,28 +17,29 @@ from flash_engine.formats.gguf_blocks import convert, floats, loss, quantization
 from flash_engine.formats.gguf_file import TYPES, BlockType, GgufTensor, read_gguf
 from flash_engine.formats.gguf_tokenizer import PATTERNS
 from flash_engine.formats.loss import report
+from flash_engine.matrices import Quantization
 
 from . import gguf_writer
-from .architectures import CASES, logits, make
+from .architectures import CASES, DEEPSEEK_YARN, logits, make
 
 TOKENS = np.random.default_rng(7).integers(0, 160, 40).tolist()
 BLOCKS = [kind for kind in TYPES.values() if kind.values > 1]
 HALVES = {"Q6_K": [208], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q4_1": [0, 2], "Q5_1": [0, 2]}
 LOSSES = {"Q4_K": 4e-4, "Q5_K": 4e-4, "Q6_K": 6e-3}
 """Bounds of the relative change; the other types are exact."""
-NOT_IN_METADATA = (
-    "qwen2, windows",
-    "qwen2, layer types",
-    "qwen3, biases, windows",
-    "mistral, window, head size",
-    "gemma, untied, biases",
-    "starcoder2, no biases, gelu, window",
-    "qwen3_moe",
-    "qwen3_moe, some layers, normalized",
-    "qwen3_moe, dense layers by number",
-    "deepseek_v2, yarn, groups",
-)
-"""Cases with a value that GGUF has no field for, or llama.cpp another default."""
+AS_LLAMA_CPP_HAS_IT: dict[str, dict[str, Any]] = {
+    "starcoder2, no biases, gelu, window": {"hidden_act": "gelu_pytorch_tanh"},
+    "deepseek_v2, yarn, groups": {"rope_parameters": {**DEEPSEEK_YARN, "mscale": 0.9}},
+}
+"""Values that GGUF has no field for, as llama.cpp takes them to be."""
+
+
+@pytest.fixture(params=CASES)
+def case(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every case, without what cannot be written."""
+    kind, special = CASES[request.param]
+    monkeypatch.setitem(CASES, request.param, (kind, special | AS_LLAMA_CPP_HAS_IT.get(request.param, {})))
+    return str(request.param)
 
 
 def random_rows(kind: BlockType, rows: int = 6, blocks: int = 4) -> GgufTensor:
@@ -70,7 +72,6 @@ def test_some_rows_in_another_order() -> None:
     )
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_IN_METADATA])
 def test_logits_are_those_of_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     monkeypatch.setattr(reference, "through_int8", lambda rows: rows)
     expected = logits(make(case, tmp_path), TOKENS)
@@ -78,6 +79,21 @@ def test_logits_are_those_of_transformers(tmp_path: Path, monkeypatch: pytest.Mo
     backend = reference.ReferenceBackend.load(Checkpoint(path), capacity=64)
     computed = backend.forward(TOKENS, backend.new_cache(), logits=40)
     np.testing.assert_allclose(computed, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("latent", [case for case in CASES if case.startswith("deepseek_v2")])
+def test_latent_projections_in_two_tensors(tmp_path: Path, latent: str) -> None:
+    make(latent, tmp_path)
+    name = "model.layers.1.self_attn.kv_b_proj"
+    whole = Checkpoint(gguf_writer.write(tmp_path, tmp_path / "whole.gguf"))
+    split = Checkpoint(gguf_writer.write(tmp_path, tmp_path / "split.gguf", split=True))
+    np.testing.assert_array_equal(split.matrix(name).dequantize(), whole.matrix(name).dequantize())
+    assert split.quantization(name) is None
+    eight = Checkpoint(gguf_writer.write(tmp_path, tmp_path / "eight.gguf", "Q8_0", split=True))
+    assert eight.quantization(name) == Quantization(8, 32)
+    exact = whole.matrix(name).dequantize()
+    change = np.square(eight.matrix(name).dequantize() - exact).sum() / np.square(exact).sum()
+    assert change < 0.01**2
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "BF16"])

@@ -18,6 +18,8 @@ class Script:
     """What the server answers, and what it was asked."""
 
     tokens: tuple[str, ...] = ("1", " +", " 2", "\n")
+    later: tuple[str, ...] | None = None
+    """Answer to all completions but the first that is streamed; None: the same."""
     models: tuple[str, ...] = ("Qwen2.5-Coder-7B",)
     seconds: float = 0.0
     """Before each token."""
@@ -66,8 +68,10 @@ def _handler(script: Script) -> type[BaseHTTPRequestHandler]:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()
+            first = sum(body["stream"] for body in script.bodies) == 1
+            tokens = script.tokens if first or script.later is None else script.later
             try:
-                for index, token in enumerate(script.tokens):
+                for index, token in enumerate(tokens):
                     if index == script.breaks_after:
                         self.connection.close()
                         return

@@ -18,7 +18,8 @@ from flash_engine import Engine, bundled
 from flash_lsp.cli import main
 from flash_lsp.completer import Completer, Suggestion
 from flash_lsp.prompt.window import PromptState
-from flash_lsp.remote.connect import Unheld, connect
+from flash_lsp.remote.connect import connect
+from flash_lsp.remote.words import WordHeld
 from flash_lsp.settings import Settings
 
 CACHE = Path(os.environ.get("FLASH_CACHE", Path(__file__).parents[2] / ".cache"))
@@ -26,6 +27,9 @@ SERVER = CACHE / "llama-server" / "llama-server"
 PREFIXES = (
     "def add(first, second):\n    return ",
     "def add(first, second):\n    return first",
+    "def add(first, second):\n    return fir",
+    "def subtract(first, second):\n    total = first - second\n    if tot",
+    "def add(first, second):\n    ret",
     "import os\n\nTOKEN = '<|fim_suffix|>'\n\ndef area(width, height):\n",
 )
 SUFFIX = "\n\nprint(add(1, 2))\n"
@@ -98,15 +102,30 @@ def test_it_completes_as_the_engine_in_this_process_does(address: str, protocol:
     finally:
         remote.close()
     with Engine.load() as engine:
-        unheld = SimpleNamespace(
-            name=engine.name,
-            tokenizer=Unheld(engine.tokenizer),
-            backend=engine.backend,
-            session=engine.session,
-            submit=engine.submit,
+        ours, whole = (
+            answers(
+                SimpleNamespace(
+                    name=engine.name,
+                    tokenizer=tokenizer,
+                    backend=engine.backend,
+                    session=engine.session,
+                    submit=engine.submit,
+                ),
+                "flash-coder",
+            )
+            for tokenizer in (WordHeld(engine.tokenizer), Unheld(engine.tokenizer))
         )
-        ours = answers(unheld, "flash-coder")
-    assert [each.text for each in theirs] == [each.text for each in ours]
     if protocol == "auto":
+        assert [each.text for each in theirs] == [each.text for each in ours], "the grammar is a byte prefix"
         assert theirs[1].reused > 0, "a keystroke reuses what the server keeps of the prompt"
         assert [each.logprob for each in theirs] == pytest.approx([each.logprob for each in ours], abs=0.2)
+    else:
+        for their, our, unheld in zip(theirs, ours, whole, strict=True):
+            assert their.text in (our.text, unheld.text), "spelled by itself, or asked for again"
+
+
+class Unheld(WordHeld):
+    """Nothing is held back."""
+
+    def hold_back(self, text: str) -> tuple[str, bytes]:
+        return text, b""

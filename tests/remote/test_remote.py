@@ -23,6 +23,7 @@ from flash_lsp.remote.connect import checked_address, connect
 from flash_lsp.remote.engine import RemoteEngine
 from flash_lsp.remote.errors import KEY_VARIABLE, RemoteError
 from flash_lsp.remote.pieces import TextPieces
+from flash_lsp.remote.words import hold_word
 from flash_lsp.settings import Settings
 
 from .scripted import Script, serving
@@ -83,7 +84,7 @@ def test_token_ids_go_there_where_a_tokenizer_is_given(monkeypatch: pytest.Monke
 
 
 def test_a_keystroke_appends_to_the_prompt() -> None:
-    script = Script()
+    script = Script(tokens=(" foo(1, ",))
     with remote(script) as engine:
         state, session = PromptState(), engine.session()
         completer = Completer(engine, template=engine.template, budget=engine.budget)
@@ -95,6 +96,53 @@ def test_a_keystroke_appends_to_the_prompt() -> None:
             ).result()
     prompts = [body["prompt"] for body in script.bodies[1:]]
     assert all(later.startswith(earlier) for earlier, later in itertools.pairwise(prompts))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"),
+    [
+        ((" compute", "(1)", "\n"), "ute(1)"),
+        ((" ", "com", "pute", "(1)", "\n"), "ute(1)"),
+    ],
+)
+def test_a_half_typed_word_is_left_out_and_begins_the_answer(tokens: tuple[str, ...], text: str) -> None:
+    script = Script(tokens=tokens)
+    with remote(script) as engine:
+        assert complete(engine, "value = comp").text == text
+    streamed = [body for body in script.bodies if body["stream"]]
+    assert [body["prompt"].endswith("value =") for body in streamed] == [True]
+
+
+@pytest.mark.parametrize("tokens", [("return", " 1"), (" com", "bine"), (" com",), ()])
+def test_an_answer_that_begins_otherwise_is_asked_for_again(tokens: tuple[str, ...]) -> None:
+    script = Script(tokens=tokens, later=("ute", "(1)", "\n"))
+    with remote(script) as engine:
+        assert complete(engine, "value = comp").text == "ute(1)"
+    streamed = [body["prompt"] for body in script.bodies if body["stream"]]
+    assert [
+        prompt[-12:].endswith(end) for prompt, end in zip(streamed, ("value =", "value = comp"), strict=True)
+    ]
+    assert len(streamed) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("x = comp", " comp"),
+        ("comp", "comp"),
+        ("x = ", " "),
+        ("    ", " "),
+        ("if x:\n    re", " re"),
+        ("a.b", "b"),
+        ("\tgrüße", "\tgrüße"),
+        ("f(", ""),
+        ("x\n", ""),
+        ("", ""),
+    ],
+)
+def test_what_is_held_back(text: str, held: str) -> None:
+    kept, data = hold_word(text)
+    assert (kept + data.decode(), data.decode()) == (text, held)
 
 
 def test_a_complete_line_ends_the_servers_work() -> None:
@@ -219,7 +267,7 @@ def test_certificates_are_verified(tmp_path: Path) -> None:
 
 
 async def test_the_language_server_shows_that_it_is_remote() -> None:
-    with serving(Script(tokens=("compute", "(", "first", ")", "\n"))) as address:
+    with serving(Script(tokens=(" compute", "(", "first", ")", "\n"))) as address:
         async with editor(command=(sys.executable, "-m", "flash_lsp", "serve"), remote=address) as client:
             assert await client.loaded() == "ready"
             assert client.statuses[-1].message == f"Qwen2.5-Coder-7B on remote {address} (OpenAI API)"

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from flash_engine.errors import ModelError
 from flash_engine.fields import AGAIN, Fields
 from flash_engine.formats.changes import SAMPLE_ROWS, Changes
-from flash_engine.formats.gguf_blocks import convert, floats, quantization_of
+from flash_engine.formats.gguf_blocks import GROUP, convert, floats, quantization_of
 from flash_engine.formats.gguf_fields import config_fields
 from flash_engine.formats.gguf_file import GgufTensor, read_gguf
-from flash_engine.matrices import Matrix, Quantization
+from flash_engine.matrices import DenseMatrix, Matrix, Quantization, quantize
 
 _MODEL = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 _LAYER = {
@@ -68,12 +68,19 @@ class GgufSource:
         return self._file.metadata
 
     def has(self, name: str) -> bool:
-        return any(self._key(candidate)[0] in self._file.tensors for candidate in (name, f"{name}.weight"))
+        stored = any(self._key(candidate)[0] in self._file.tensors for candidate in (name, f"{name}.weight"))
+        return stored or self._split(name) is not None
 
     def file(self, name: str) -> Path:
         return self._file.path
 
     def check_matrix(self, name: str, shape: tuple[int, int]) -> None:
+        split = self._split(name)
+        if split is not None:
+            keys, values = split
+            heads, rank = keys.shape[0], keys.shape[1]
+            self._check(name, (heads * (keys.shape[2] + values.shape[1]), rank), shape)
+            return
         tensor, expert = self._tensor(f"{name}.weight")
         self._check(name, tensor.shape if expert is None else tensor.shape[1:], shape)
         quantization = quantization_of(tensor.type.name)
@@ -95,9 +102,19 @@ class GgufSource:
         """Nothing to check: tensors that are not asked for (a tied head, rotary tables) do no harm."""
 
     def quantization(self, name: str) -> Quantization | None:
+        split = self._split(name)
+        if split is not None:
+            quantized = (
+                any(quantization_of(part.type.name) for part in split) and split[0].shape[1] % GROUP == 0
+            )
+            return Quantization(8, GROUP) if quantized else None
         return quantization_of(self._tensor(f"{name}.weight")[0].type.name)
 
     def matrix(self, name: str) -> Matrix:
+        split = self._split(name)
+        if split is not None:
+            whole, target = _joined(*split), self.quantization(name)
+            return DenseMatrix(whole) if target is None else quantize(whole, target)
         tensor, expert = self._tensor(f"{name}.weight")
         first = 0 if expert is None else expert * tensor.shape[1]
         kind, target = tensor.type.name, quantization_of(tensor.type.name)
@@ -125,6 +142,15 @@ class GgufSource:
         heads = "num_attention_heads" if name.endswith("q_proj") else "num_key_value_heads"
         return np.arange(rows).reshape(self.fields.count(heads), -1, 2).swapaxes(1, 2).ravel()
 
+    def _split(self, name: str) -> tuple[GgufTensor, GgufTensor] | None:
+        """attn_k_b [heads, kv_rank, nope_dim] and attn_v_b [heads, value_dim, kv_rank], which newer files have in place
+        of attn_kv_b; None for other matrices."""
+        key, _ = self._key(f"{name}.weight")
+        if not key.endswith(".attn_kv_b.weight") or key in self._file.tensors:
+            return None
+        keys, values = (self._file.tensors.get(key.replace("kv_b", part)) for part in ("k_b", "v_b"))
+        return (keys, values) if keys is not None and values is not None else None
+
     def _check(self, name: str, stored: tuple[int, ...], shape: tuple[int, ...]) -> None:
         if stored != shape:
             raise ModelError(
@@ -135,11 +161,6 @@ class GgufSource:
     def _tensor(self, name: str) -> tuple[GgufTensor, int | None]:
         key, expert = self._key(name)
         tensor = self._file.tensors.get(key)
-        if tensor is None and key.endswith("attn_kv_b.weight"):
-            raise ModelError(
-                f"{self._file.path} has no tensor {key}: files with attn_k_b and attn_v_b in its place are not "
-                "supported, give the model as safetensors"
-            )
         if tensor is None:
             raise ModelError(f"{self._file.path} has no tensor {key}: {AGAIN}")
         return tensor, expert
@@ -156,3 +177,12 @@ class GgufSource:
         if expert is not None:
             return f"blk.{layer[1]}.{_EXPERTS.get(expert[2], expert[2])}{dot}{part}", int(expert[1])
         return f"blk.{layer[1]}.{_LAYER.get(layer[2], layer[2])}{dot}{part}", None
+
+
+def _joined(keys: GgufTensor, values: GgufTensor) -> NDArray[np.float32]:
+    """attn_kv_b [heads * (nope_dim + value_dim), kv_rank]: for each head its keys' rows, then its values'."""
+    of_keys, of_values = (
+        floats(part.type.name, part.data).astype(np.float32).reshape(part.shape) for part in (keys, values)
+    )
+    both = np.concatenate((of_keys.swapaxes(1, 2), of_values), axis=1)
+    return both.reshape(-1, both.shape[-1])

@@ -81,9 +81,10 @@ def config_fields(file: GgufFile) -> dict[str, Any]:
     if model_type == "deepseek_v2":
         fields |= _deepseek(own)
     if model_type == "qwen3_moe":
-        # llama.cpp divides by the sum without being told.
-        fields |= {"num_experts": own.get("expert_count"), "norm_topk_prob": True}
+        fields |= _qwen_experts(file, own)
         fields.setdefault("intermediate_size", fields.get("moe_intermediate_size"))
+    if model_type in ("qwen2", "qwen3", "qwen3_moe"):
+        fields |= _qwen_windows(own)
     return fields
 
 
@@ -107,6 +108,25 @@ def _rope_scaling(file: GgufFile, own: dict[str, Any]) -> dict[str, Any] | None:
         # Written as a tenth of mscale_all_dim; the models that have it give mscale the same value.
         scaling |= {"mscale": 10 * multiplier, "mscale_all_dim": 10 * multiplier}
     return scaling
+
+
+def _qwen_experts(file: GgufFile, own: dict[str, Any]) -> dict[str, Any]:
+    """A layer has experts if it has what chooses them. llama.cpp divides by the sum without being told."""
+    layers = range(own.get("block_count", 0))
+    return {
+        "num_experts": own.get("expert_count"),
+        "norm_topk_prob": bool(own.get("expert_weights_norm", True)),
+        "mlp_only_layers": [n for n in layers if f"blk.{n}.ffn_gate_inp.weight" not in file.tensors],
+    }
+
+
+def _qwen_windows(own: dict[str, Any]) -> dict[str, Any]:
+    """By layer; a file that does not say which layers have a window has none."""
+    windowed = own.get("attention.sliding_window_pattern")
+    if not isinstance(windowed, list) or "attention.sliding_window" not in own:
+        return {}
+    kinds = ["sliding_attention" if each else "full_attention" for each in windowed]
+    return {"use_sliding_window": True, "layer_types": kinds}
 
 
 def _deepseek(own: dict[str, Any]) -> dict[str, Any]:
