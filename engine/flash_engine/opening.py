@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flash_engine import memory
 from flash_engine.checkpoint import Checkpoint
+from flash_engine.draft_checkpoint import DraftCheckpoint
 from flash_engine.errors import CapacityError
 from flash_engine.matrices import Quantization
 from flash_engine.memory import DEFAULT_CONTEXT, MemoryPlan
@@ -70,7 +71,7 @@ def _open(
 ) -> Opened:
     quantization = None if bits is None else Quantization(bits, GROUP)
     checkpoint = Checkpoint(folder, quantize=quantization)
-    draft_checkpoint = None if draft is None else Checkpoint(draft, quantize=quantization)
+    draft_checkpoint = None if draft is None else DraftCheckpoint(draft, quantize=quantization)
     footprint = memory.measure(checkpoint, device)
     try:
         draft_footprint = None if draft_checkpoint is None else memory.measure(draft_checkpoint, device)

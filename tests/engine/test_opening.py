@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from flash_engine import CapacityError, Checkpoint, Engine, memory
+from flash_engine.draft_checkpoint import DraftCheckpoint
 from flash_engine.matrices import DenseMatrix, Quantization, QuantizedMatrix, quantize
 from flash_engine.opening import fitting_choices, open_models
+from flash_engine.shapes import matrix_shapes
 
 from .architectures import make
 from .tiny import Shape, write_checkpoint
@@ -100,3 +102,23 @@ def test_slices_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = quantize(values, Quantization(4, 32))
     for name in ("weight", "scales", "biases"):
         assert np.array_equal(getattr(parts, name), getattr(whole, name))
+
+
+def test_a_draft_model_is_held_in_4_bits(dense: Path, tmp_path: Path) -> None:
+    """What is stored in more bits is quantized again, in its groups; 4- and 16-bit matrices stay bit for bit."""
+    wide = Quantization(8, 32)
+    eight, draft = Checkpoint(dense, quantize=wide), DraftCheckpoint(dense, quantize=wide)
+    for name in matrix_shapes(eight.config):
+        assert draft.quantization(name) == Quantization(4, 32)
+        found, stored = draft.matrix(name), eight.matrix(name)
+        assert isinstance(found, QuantizedMatrix)
+        assert found.quantization == Quantization(4, 32)
+        expected = quantize(stored.dequantize().astype(np.float32), Quantization(4, 32))
+        assert np.array_equal(found.dequantize(), expected.dequantize())
+    assert isinstance(DraftCheckpoint(dense).matrix("model.embed_tokens"), DenseMatrix)
+    assert DraftCheckpoint(dense).quantization("model.embed_tokens") is None
+    four = write_checkpoint(tmp_path)
+    found, stored = (kind(four).matrix("model.embed_tokens") for kind in (DraftCheckpoint, Checkpoint))
+    assert isinstance(found, QuantizedMatrix)
+    assert isinstance(stored, QuantizedMatrix)
+    assert np.array_equal(found.weight, stored.weight)
