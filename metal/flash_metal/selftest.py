@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import mlx.core as mx
+import numpy as np
 
 from flash_metal.invariance import INVARIANT
 from flash_metal.launches import Heads, Tiling
@@ -54,7 +55,7 @@ def problems(tiling: Tiling, dtype: mx.Dtype, max_tokens: int) -> list[Problem]:
 def run(kernels: Registry, tiling: Tiling, dtype: mx.Dtype) -> Iterator[Result]:
     """The result of each kernel with activations of type `dtype`; one that does not compile is a result too."""
     cases = problems(tiling, dtype, kernels.max_tokens)
-    with suppress(RuntimeError, ValueError):  # told below, of the kernel that has the fault
+    with suppress(RuntimeError, ValueError), np.errstate(all="ignore"):  # told below, of the kernel at fault
         kernels.prepare(lambda dry: [check(case, dry) for case in cases for check in _CHECKS])
     for kernel, error_of in ERRORS.items():
         error = math.inf

@@ -107,6 +107,21 @@ def test_drafts_are_those_of_forwards(backend: FusedBackend) -> None:
         assert 0 <= cache.length - len(TOKENS) <= len(found)
 
 
+@pytest.mark.parametrize("wide", [True, False])
+@pytest.mark.parametrize(
+    ("tokens", "logits"), [(1, 1), (9, 9), (64, 8), (64, 9), (70, 70), (100, 0), (512, 1)]
+)
+def test_recorded_passes(tokens: int, logits: int, wide: bool) -> None:
+    found = list(fused.passes(tokens, logits, wide=wide))
+    sizes = [size for size, _ in found]
+    assert sum(sizes) == tokens
+    assert set(sizes) <= {*range(1, 9), *((16, 32, 64) if wide else ())}
+    wanted = [min(size, max(0, logits - sum(sizes[i + 1 :]))) for i, size in enumerate(sizes)]
+    assert [count for _, count in found] == wanted
+    assert max(wanted) <= 8
+    assert not wide or logits > 8 or len(sizes) <= tokens // 64 + 5
+
+
 @needs_host
 def test_limits(backend: FusedBackend) -> None:
     cache = backend.new_cache()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from ctypes import c_ulonglong
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,37 @@ def test_buffers_serve_again_when_nobody_reads_them(
     few, many = ({x for _, arguments, _ in graph for x in arguments} for graph in device.graphs)
     assert flow(device.graphs[0]) == flow(device.graphs[1])
     assert len(few) < len(many) - 4 * LAYERS
+
+
+def test_launches_fetch_for_later_ones(device: Device) -> None:
+    """Each product for the next, from its beginning; attention for the one behind that, where that one goes on."""
+    matrices = [[(1000 * n, 1 << 24), (1000 * n + 500, 1 << 20)] for n in range(1, 4)]
+
+    def step(reads: list[tuple[int, int]]) -> Any:
+        return recorded._Step(module, [], (16, 2, 1), (32, 1, 1), 0, reads, c_ulonglong())  # type: ignore[arg-type]
+
+    table = recorded._ahead([step(matrices[0]), step([]), step(matrices[1]), step(matrices[2])])
+    addresses, sizes = table[:, :12].copy().view(np.uint64), table[:, 12:]
+    share = recorded.AHEAD / (2**24 + 2**20)
+    assert addresses[0, :2].tolist() == [2000, 2500]
+    assert addresses[1, :2].tolist() == [3000, 3500]
+    assert addresses[2, :2].tolist() == [
+        3000 + int(2**24 * share) // 16 * 16,
+        3500 + int(2**20 * share) // 16 * 16,
+    ]
+    assert not sizes[3].any()
+    assert sizes[:3, 0].tolist() == [int(2**24 * share) // 32 // 16 * 16] * 3
+    assert not (sizes % 16).any()
+
+
+def test_a_wide_pass(device: Device, replay: Replay) -> None:
+    rows = replay.logits(list(range(64)), 0, 1)
+    assert rows.shape == (1, 256)
+    (graph,) = device.graphs
+    counts = Counter(name for name, _, _ in graph)
+    assert counts["flash_wide"] == 3 * LAYERS
+    assert counts["flash_stage"] == 3 * LAYERS
+    assert counts["flash_wide_gate_up"] == counts["flash_join"] == counts["flash_rotate"] == LAYERS
 
 
 def test_tokens_go_on_by_themselves(device: Device, replay: Replay) -> None:

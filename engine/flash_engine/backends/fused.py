@@ -154,7 +154,9 @@ class FusedBackend:
         return f"mlx {version('mlx')} (fused int4 launches)"
 
     def new_cache(self) -> FusedCache:
-        return FusedCache(self._decoder.new_cache(-(-self.capacity // 4) * 4))
+        rows = self._decoder.new_cache(-(-self.capacity // 4) * 4)
+        mx.eval(rows)
+        return FusedCache(rows)
 
     @while_wired
     def forward(

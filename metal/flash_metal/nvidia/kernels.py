@@ -28,6 +28,8 @@ _SHARED_UNASKED = 48128
 """MLX asks CUDA for more than the 48 KB that any kernel has from 48,000 dynamic bytes on, and for those alone."""
 _WIDE_WARPS, _WIDE_TILES = 8, 2
 """Warps of a block of the wide products, and tiles of 16 rows that each takes."""
+_ATTENTION_WARPS = 8
+"""Of a block, whose keys they take in turn, 32 at a time."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
 """Constants of the Metal texts that the CUDA ones replace."""
 _PLAIN = ("embed", "quantize")
@@ -238,7 +240,7 @@ class TensorKernel:
         )
 
     def _attention(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
-        warps, queries = 8, t["M"] * t["H"] // t["HK"]
+        warps, queries = _ATTENTION_WARPS, t["M"] * t["H"] // t["HK"]
         return self._run(
             "attention",
             {name: value for name, value in t.items() if name not in _DROPPED} | {"WARPS": warps},

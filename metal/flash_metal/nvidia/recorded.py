@@ -187,6 +187,7 @@ class Recording:
         )
         self._position = mx.zeros((4,), dtype=mx.int32)
         self._ids = mx.zeros((MOST,), dtype=mx.int32)
+        mx.eval(self._position, self._ids)  # a thread cannot evaluate what another one has begun
         self.given, self._given_at = driver().host_words(MOST + 1)
         self.chosen, self._chosen_at = driver().host_words(2 * SLOTS)
 
