@@ -1,7 +1,7 @@
 """The KV caches of one document: the one that answers, and the one that is being filled behind it.
 
 After a jump of the cursor, or when a document is opened, the text around the cursor is not in any cache. The first
-suggestion then comes from a small window, which takes at most 300 ms to read; the full window, and a context that has
+suggestion then comes from a small window, which takes at most 250 ms to read; the full window, and a context that has
 changed, are computed behind it, in steps that a keystroke interrupts, and take over when they are there. A cache that
 serves is never given up for a better context before that one is ready.
 """
@@ -24,7 +24,7 @@ from flash_lsp.prompt.builder import Prompt
 from flash_lsp.prompt.window import ContextBlock, PromptState
 from flash_lsp.recall import Recall
 
-FIRST_SECONDS = 0.3
+FIRST_SECONDS = 0.25
 """Prefill time that a first suggestion may take."""
 
 CONTEXT_SECONDS = 1.5
