@@ -282,8 +282,11 @@ _TRIES = 3
 _HOPELESS = (math.inf, 1.5, 1.2, 1.0)
 """In terms of the gate, the means below which a text seldom recovers after one token, two, three, and more."""
 
-_LIKELY = 2.0
-"""In terms of the gate, the joint log-probability that the first words of an unlikely text need."""
+_LIKELY = 2.5
+"""In terms of the gate, the joint log-probability that the first word of an unlikely text needs."""
+
+_MORE_LIKELY = 1.0
+"""The same for more words."""
 
 _SHORTEST_LIKELY = 2
 """Characters of such words. For one sign nobody presses another key."""
@@ -396,7 +399,7 @@ class _Output:
 
     def likely(self, gate: float) -> str:
         """The complete lines, as many as have a mean log-probability of at least `gate`; or else the whole words of
-        the first line, as many as have a joint one of at least _LIKELY times `gate`."""
+        the first line, the first if its joint one is at least _LIKELY times `gate`, more if at least _MORE_LIKELY."""
         first = len(self.text) - len(self.text.lstrip())
         ends = [end.start() for end in LINE_END.finditer(self.text, first)]
         if self._max_lines == 1:
@@ -404,15 +407,17 @@ class _Output:
         passing = [end for end in ends if self._mean(end) >= gate]
         if passing:
             return self.text[: passing[-1]]
-        joint, sure = 0.0, 0
+        line = self.text[: ends[0] if ends else None]
+        joint, words = 0.0, ""
         for (_, logprob), (after, _) in itertools.pairwise(self._scored):
             joint += logprob
-            if joint < _LIKELY * gate:
+            if joint < gate * (_MORE_LIKELY if words else _LIKELY):
                 break
-            sure = max(after - self._held, 0)
-        line = self.text[: ends[0] if ends else None]
-        words = _whole_words(line, len(_whole_characters(line.encode()[:sure])))
-        return words if len(words.strip()) >= _SHORTEST_LIKELY else ""
+            sure = _whole_characters(line.encode()[: max(after - self._held, 0)])
+            begun = _whole_words(line, len(sure))
+            if len(begun.strip()) >= _SHORTEST_LIKELY:
+                words = begun
+        return words
 
     def _mean(self, length: int) -> float:
         """Mean log-probability over the tokens of the first `length` characters."""
