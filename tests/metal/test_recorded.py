@@ -229,6 +229,24 @@ def test_logits_of_the_last_tokens(device: Device, replay: Replay) -> None:
     assert device.reads == [head[_OUTPUTS["flash_linear"][0]]]
 
 
+def test_another_cache_needs_no_recording(device: Device, replay: Replay) -> None:
+    """Its graph is that of the first, on its own cache."""
+    replay.logits([3], 7, 1)
+    arrays = device.addresses
+    another = Replay(replay._recording, mx.zeros(replay._cache.shape, dtype=mx.uint32))
+    another.logits([3], 7, 1)
+    assert device.addresses == arrays + 1
+    caches: list[set[int]] = [set(), set()]
+    for (name, first, _), (_, second, _) in zip(*device.graphs, strict=True):
+        for a, b in zip(first, second, strict=True):
+            if name in ("flash_attention", "flash_place") and a != b:
+                caches[0].add(a)
+                caches[1].add(b)
+            else:
+                assert a == b
+    assert [len(found) for found in caches] == [1, 1]
+
+
 def test_a_cache_is_let_go(device: Device) -> None:
     replay = Replay(Recording(make), mx.zeros((LAYERS, 2, 3, 64, 17), dtype=mx.uint32))
     replay.choose([3], 7, 256)

@@ -55,6 +55,21 @@ class _Step:
     """The argument that is the address of what to fetch."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A recorded pass, of which every cache of a shape makes a graph of its own."""
+
+    steps: Sequence[_Step]
+    shape: Shape
+    """Of the logits."""
+    logits: int
+    """Where they lie."""
+    table: mx.array
+    """What the steps fetch; it is kept."""
+    cache: int
+    """The address of the cache that it was recorded on."""
+
+
 class _Recorder:
     """Takes down launches in place of MLX; what they make lies in buffers that serve again when nobody holds them."""
 
@@ -186,6 +201,7 @@ class Recording:
             )
         )
         self._position = mx.zeros((4,), dtype=mx.int32)
+        self._plans: dict[tuple[object, ...], _Plan] = {}
         self._ids = mx.zeros((MOST,), dtype=mx.int32)
         mx.eval(self._position, self._ids)  # a thread cannot evaluate what another one has begun
         self.given, self._given_at = driver().host_words(MOST + 1)
@@ -196,6 +212,14 @@ class Recording:
 
         logits: of the last so many tokens, at most 8. With a vocabulary, tokens are chosen among the ids below it.
         """
+        key = tokens, logits, given, vocabulary, cache.shape
+        if key not in self._plans:
+            self._plans[key] = self._record(cache, tokens, logits=logits, given=given, vocabulary=vocabulary)
+        at = self._recorder.address(cache)
+        self._recorder.forget(cache)
+        return Graph(self._plans[key], at)
+
+    def _record(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int) -> _Plan:
         recorder = self._recorder
         recorder.steps = []
         ids, position = recorder.address(self._ids), recorder.address(self._position)
@@ -216,9 +240,10 @@ class Recording:
         for number, step in enumerate(recorder.steps):
             if step.ahead is not None:
                 step.ahead.value = first + number * table.nbytes // len(recorder.steps)
+        plan = _Plan(recorder.steps, made.shape, at, table, recorder.address(cache))
         for array in (read, cache, table):
             recorder.forget(array)
-        return Graph(recorder.steps, made.shape, at, table)
+        return plan
 
 
 def _resident(scalar: mx.array) -> mx.array:
@@ -229,14 +254,15 @@ def _resident(scalar: mx.array) -> mx.array:
 class Graph:
     """Launches that the GPU runs one after the other at one call: a pass, whose logits then lie at an address."""
 
-    def __init__(self, steps: Sequence[_Step], shape: Shape, logits: int, table: mx.array) -> None:
-        """shape: of the logits; table: what the steps fetch, which is kept."""
-        self.shape, self.logits, self._table = shape, logits, table
+    def __init__(self, plan: _Plan, cache: int) -> None:
+        """cache: the address of that which it works on."""
+        self.shape, self.logits, self._plan = plan.shape, plan.logits, plan
         cuda = driver()
-        functions = {step.module: _function(step.module) for step in steps}
+        functions = {step.module: _function(step.module) for step in plan.steps}
         cuda.capture()
-        for step in steps:
-            cuda.launch(functions[step.module], step.arguments, step.blocks, step.threads, step.shared)
+        for step in plan.steps:
+            arguments = [c_ulonglong(cache) if x.value == plan.cache else x for x in step.arguments]
+            cuda.launch(functions[step.module], arguments, step.blocks, step.threads, step.shared)
         self._executable = cuda.captured()
         weakref.finalize(self, cuda.forget, self._executable)
 
