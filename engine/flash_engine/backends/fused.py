@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -74,12 +75,12 @@ def obstacle(checkpoint: Checkpoint) -> str:
 class FusedCache:
     """int8 keys and values: `rows` uint32 [layers, 2, kv_heads, capacity, row], as the launches write them."""
 
-    def __init__(self, rows: mx.array) -> None:
+    def __init__(self, rows: mx.array, replay: Replay | None = None) -> None:
         self.length = 0
         self.rows = rows
         self.position = mx.array([0], dtype=mx.int32)
         """`length` for the launches; it comes after the last pass's rows were placed."""
-        self.replay: Replay | None = None
+        self.replay = replay
         """Passes on `rows` from CUDA graphs, once there are some."""
 
     def trim(self, length: int) -> None:
@@ -120,6 +121,8 @@ class FusedBackend:
         self._decoder, self._kernels = decoder, kernels
         self._passes: dict[int, Callable[..., tuple[mx.array, mx.array]]] = {}
         self._choices: dict[int, Callable[..., tuple[mx.array, mx.array, mx.array]]] = {}
+        self._spare: list[tuple[mx.array, Replay]] = []
+        """The rows of a cache that is gone, at most one: the graphs recorded on them serve the next cache."""
 
     @classmethod
     def load(
@@ -147,16 +150,39 @@ class FusedBackend:
         if kernels.on_device:
             report("compiling the GPU's kernels", 1.0)
             wide = _compile(kernels, make)
-        return cls(config, capacity, decoder, kernels, record(make) if kernels.records else None, wide)
+        backend = cls(config, capacity, decoder, kernels, record(make) if kernels.records else None, wide)
+        backend.rehearse()
+        return backend
+
+    def rehearse(self) -> None:
+        """Record the graphs of passes of up to eight tokens, each some ten times as long as the pass, and leave them to
+        the first cache."""
+        if self._recording is None:
+            return
+        cache = self.new_cache()
+        for size in range(1, min(MAX_TOKENS, self.capacity) + 1):
+            for logits in {1, size}:
+                self.forward([0] * size, cache, logits=logits)
+                cache.trim(0)
+        for size in range(1, min(2, self.capacity) + 1):
+            self.choose([0] * size, cache, vocabulary=self.config.vocab_size)
+            cache.trim(0)
 
     @property
     def name(self) -> str:
         return f"mlx {version('mlx')} (fused int4 launches)"
 
     def new_cache(self) -> FusedCache:
+        rows, replay = self._spare.pop() if self._spare else self._new_rows()
+        cache = FusedCache(rows, replay)
+        if replay is not None:
+            weakref.finalize(cache, _keep, self._spare, rows, replay).atexit = False
+        return cache
+
+    def _new_rows(self) -> tuple[mx.array, Replay | None]:
         rows = self._decoder.new_cache(-(-self.capacity // 4) * 4)
         mx.eval(rows)
-        return FusedCache(rows)
+        return rows, None if self._recording is None else Replay(self._recording, rows)
 
     @while_wired
     def forward(
@@ -294,6 +320,11 @@ class FusedBackend:
             mx.eval(rows, *results)
         cache.rows, cache.position = self._decoder.place(cache.rows, rows, cache.position)
         cache.length += count
+
+
+def _keep(spare: list[tuple[mx.array, Replay]], rows: mx.array, replay: Replay) -> None:
+    if not spare:
+        spare.append((rows, replay))
 
 
 def passes(tokens: int, logits: int, *, wide: bool = True) -> Iterator[tuple[int, int]]:

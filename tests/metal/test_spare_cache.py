@@ -1,0 +1,81 @@
+"""Graphs are recorded on a cache's rows: they are recorded before they are needed, and outlive the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+import pytest
+
+from flash_engine.backends import fused
+from flash_engine.backends.fused import FusedBackend
+
+
+class Replay:
+    """Passes that are only noted: (tokens, logits), or (tokens, the vocabulary) of those with choices."""
+
+    def __init__(self, recording: object, cache: mx.array) -> None:
+        self.cache = cache
+        self.noted: list[tuple[int, Any]] = []
+
+    def logits(self, tokens: Sequence[int], position: int, count: int) -> Any:
+        self.noted.append((len(tokens), count))
+        return np.zeros((count, 64), np.float32)
+
+    def choose(self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1) -> Any:
+        self.noted.append((len(tokens), f"of {vocabulary}"))
+        return [(0, 0.0)] * (len(tokens) + passes - 1)
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> FusedBackend:
+    monkeypatch.setattr(fused, "Replay", Replay)
+    config: Any = SimpleNamespace(vocab_size=64)
+    decoder: Any = SimpleNamespace(
+        new_cache=lambda capacity: mx.zeros((1, 2, 1, capacity, 17), dtype=mx.uint32)
+    )
+    recording: Any = object()
+    kernels: Any = None
+    return FusedBackend(config, 32, decoder, kernels, recording)
+
+
+def test_the_next_cache_has_the_graphs_of_the_last(backend: FusedBackend) -> None:
+    first, second = backend.new_cache(), backend.new_cache()
+    rows, replay = first.rows, first.replay
+    assert second.rows is not rows
+    backend.forward([1, 2, 3], first, logits=3)
+    del first
+    third = backend.new_cache()
+    assert third.rows is rows
+    assert third.replay is replay
+    assert third.length == 0
+    del second, third
+    assert len(backend._spare) == 1
+
+
+def test_a_fork_has_rows_of_its_own(backend: FusedBackend) -> None:
+    cache = backend.new_cache()
+    backend.forward([1, 2, 3], cache, logits=1)
+    twin = cache.fork()
+    backend.forward([4], twin, logits=1)
+    assert twin.length == 4
+    assert cache.length == 3
+    assert twin.replay is not cache.replay
+    assert twin.replay is not None
+    assert twin.replay.cache is twin.rows  # type: ignore[attr-defined]
+
+
+def test_narrow_passes_are_recorded_at_load(backend: FusedBackend) -> None:
+    backend.rehearse()
+    cache = backend.new_cache()
+    assert cache.length == 0
+    noted: Any = cache.replay
+    assert set(noted.noted) == {
+        *((size, 1) for size in range(1, 9)),
+        *((size, size) for size in range(1, 9)),
+        (1, "of 64"),
+        (2, "of 64"),
+    }
