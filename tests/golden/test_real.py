@@ -28,6 +28,7 @@ PATIENT = {"deadlineMs": 10_000, "holdMs": 20_000}
 async def client() -> AsyncIterator[Client]:
     command = (sys.executable, "-m", "flash_lsp", "serve")
     async with connect("vscode-1.139.1", command=command, **PATIENT) as client:
+        await client.loaded()  # else the first reply may be what there is at the deadline
         yield client
 
 

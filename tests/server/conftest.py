@@ -123,7 +123,7 @@ async def connect(
         await lsp.stop()
 
 
-async def until(condition: Any, seconds: float = 20.0) -> None:
+async def until(condition: Any, seconds: float = 60.0) -> None:
     """Wait for `condition()`; raises TimeoutError."""
     async with asyncio.timeout(seconds):
         while not condition():
