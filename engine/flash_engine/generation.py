@@ -110,7 +110,7 @@ class Generation(Iterator[Token]):
 
     def _choose(self) -> tuple[int, float]:
         if not self._session.is_ready:
-            self._session.verify(self._bounds(), self._cancel)
+            self._session.verify(self._bounds, self._cancel)
         logits = self._session.logits(self._cancel)[: self._tokenizer.vocab_size]
         allowed = self._tokenizer.allowed(self._remainder) if self._remainder else None
         if self._temperature > 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from flash_engine.backend import Backend, Logits, StorableCache
@@ -168,13 +168,14 @@ class Session:
         assert self._logits is not None
         return self._logits
 
-    def verify(self, bounds: Bounds, cancel: threading.Event | None = None) -> None:
-        """Do the forward that was put off, if any, and with it those of drafts within `bounds`, if it pays.
+    def verify(self, within: Callable[[], Bounds], cancel: threading.Event | None = None) -> None:
+        """Do the forward that was put off, if any, and with it those of drafts within the bounds, if it pays.
 
         Raises Cancelled; the forward is then still put off.
         """
-        if self._speculator is None or self._logits is not None:
+        if self._speculator is None or self._logits is not None or self._speculator.rests():
             return
+        bounds = within()
         room = self._backend.capacity - len(self._tokens)
         bounds = replace(bounds, most=min(bounds.most, room, LONGEST))
         drafts = self._speculator.propose(self._tokens, bounds, cancel)

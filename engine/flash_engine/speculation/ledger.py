@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from flash_engine.speculation.costs import PassCosts
 
 TOLERANCE = 0.015
@@ -28,9 +30,13 @@ class Ledger:
 
     def affords(self, drafting: float, drafts: int) -> bool:
         """Whether a round may spend `drafting` seconds and then verify `drafts` tokens."""
+        return not self.passes_until(drafting, drafts)
+
+    def passes_until(self, drafting: float, drafts: int) -> int:
+        """Plain passes after which `affords` says yes; 0: it does now."""
         plain = self._costs.seconds(1)
-        price = drafting + self._costs.seconds(1 + drafts) - plain
-        return price <= self.ahead + TOLERANCE * plain
+        missing = drafting + self._costs.seconds(1 + drafts) - plain - self.ahead - TOLERANCE * plain
+        return max(math.ceil(missing / (TOLERANCE * plain)), 0)
 
     def settle(self, committed: int, seconds: float) -> None:
         """Take note of a round that committed tokens in `seconds`."""

@@ -13,6 +13,8 @@ from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
 from flash_engine.speculation.model import Finish, ModelDrafter
 from flash_engine.speculation.text import TextDrafter
 
+_LONGEST_REST = 32
+
 
 @dataclass(slots=True)
 class Tally:
@@ -68,6 +70,23 @@ class Speculator:
         self._texts = texts
         self._clock = clock
         self._round: _Round | None = None
+        self._resting = 0
+        self._rested = 0
+
+    def rests(self) -> bool:
+        """Whether the next pass is plain, with no proposal asked for: no loss is affordable until some tokens are out.
+
+        Even to think about drafts costs a little then: Python, its memory flushed from the caches by every pass.
+        """
+        if not self._resting:
+            return False
+        self._finish()
+        self._resting -= 1
+        self._rested += 1
+        self.tally.passes += 1
+        if not self._resting:
+            self._wake()
+        return True
 
     def propose(
         self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None = None
@@ -153,8 +172,10 @@ class Speculator:
     ) -> _Round:
         """The round that promises most, its `seconds` those that its drafting should take."""
         controller, model = self._controller, self._model
-        if not controller.ledger.affords(controller.price(behind=1, drafts=2), 2):
-            # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
+        # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
+        passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
+        if passes:
+            self._resting = min(passes, _LONGEST_REST) - 1
             return _Round(Choice.BUDGET)
         gain = 0.0
         best = _Round(Choice.UNSURE)
@@ -197,6 +218,13 @@ class Speculator:
         length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
         controller.tried_model(gain, len(draft.tokens))
         return _Round(Choice.MODEL if length else Choice.UNSURE, draft.first(length), expected)
+
+    def _wake(self) -> None:
+        """Account for the passes of a rest."""
+        self._controller.choices[Choice.BUDGET] += self._rested
+        for _ in range(self._rested):
+            self._controller.finished(1, self._controller.costs.seconds(1))
+        self._rested = 0
 
     def _finish(self) -> None:
         round_, self._round = self._round, None

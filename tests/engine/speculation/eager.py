@@ -21,8 +21,8 @@ FLAT = [0.001] * 8
 
 
 class Lavish(Ledger):
-    def affords(self, drafting: float, drafts: int) -> bool:
-        return True
+    def passes_until(self, drafting: float, drafts: int) -> int:
+        return 0
 
 
 class Eager(Controller):

@@ -60,6 +60,10 @@ class World:
         self.now += MS * ms
 
     def round(self, tokenizer: Tokenizer) -> None:
+        if self._speculator.rests():
+            self.spend(self._pass_ms[0])
+            self.committed += 1
+            return
         drafts = self._speculator.propose([0], Bounds(tokenizer, 7, b"", frozenset(), b""))
         self.spend(self._pass_ms[len(drafts)])
         self._speculator.verified(MS * self._pass_ms[len(drafts)])
