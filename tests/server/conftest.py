@@ -43,7 +43,7 @@ class Client:
         return [json.loads(trace.verbose or "null") for trace in self.traces]
 
     async def loaded(self) -> str:
-        await until(lambda: any(status.state != "loading" for status in self.statuses))
+        await until(lambda: any(status.state != "loading" for status in self.statuses), 300.0)
         return str(self.statuses[-1].state)
 
     def open(self, text: str, uri: str = "file:///w/a.py", language: str = "python") -> Document:
