@@ -1,13 +1,9 @@
 #include "attention.h"
 
+#include <atomic>
 #include <numeric>
 
 namespace flash {
-namespace {
-
-constexpr int kTokens = 16;  // queries of one unit of attention work
-
-}  // namespace
 
 void Attention::check(const AttentionShape& shape, int hidden) const {
   const int width = shape.heads * shape.value_dim;
@@ -19,35 +15,35 @@ void Attention::check(const AttentionShape& shape, int hidden) const {
 
 void Attention::run(Pass& pass, int layer, Rows rows) const {
   attend(pass, layer, rows);
-  combine(pass, rows);
   pass.lap(Operation::kAttention);
   pass.add_project(rows, output_, pass.work.attention_out);
   pass.lap(Operation::kOutput);
 }
 
+// Whoever computes the last part of some whole heads, and whole groups of the output's input, combines them: most of
+// their partials are in its own cache.
 void Attention::attend(Pass& pass, int layer, Rows rows) const {
   const Slice& slice = pass.slice;
-  const int runs = (rows.count() + kTokens - 1) / kTokens;
+  const int runs = (rows.count() + kAttentionTokens - 1) / kAttentionTokens;
   const int begin = first_block(slice.start + rows.first);
   const int blocks = slice.blocks() - begin;
+  const int width = pass.shape.sharing() * pass.shape.value_dim;  // of a KV head's heads
+  const int span = std::lcm(width, output_.group());
+  const int parts = span / width * blocks;
   const Partials partials{pass.work.partials.data(), slice.blocks()};
   pass.crew.share(pass.shape.kv_heads * blocks * runs, 1, [&](int unit, int) {
+    const int run = unit % runs;
     const int block = begin + unit / runs % blocks;
     const int head = unit / runs / blocks;
-    const int first = rows.first + unit % runs * kTokens;
-    const int last = std::min(rows.last, first + kTokens);
+    const int first = rows.first + run * kAttentionTokens;
+    const int last = std::min(rows.last, first + kAttentionTokens);
     pass.kernels.attend(pass.shape, slice.cache.block(layer, head, block), block, head, first, last, slice.start,
                         window_, pass.work.queries(), partials);
-  });
-}
-
-void Attention::combine(Pass& pass, Rows rows) const {
-  const int span = std::lcm(pass.shape.value_dim, output_.group());  // whole heads and whole groups
-  const int spans = output_.k() / span;
-  const int units = rows.count() * spans;
-  pass.crew.share(units, pass.grain(units), [&](int first, int last) {
-    for (int unit = first; unit < last; ++unit)
-      combine_span(pass, rows.first + unit / spans, unit % spans * span, span);
+    const int from = head * width / span * span;
+    std::atomic<int>& done = pass.work.attended_parts[from / span * runs + run];
+    if (done.fetch_add(1, std::memory_order_acq_rel) + 1 < parts) return;
+    done.store(0, std::memory_order_relaxed);
+    for (int t = first; t < last; ++t) combine_span(pass, t, from, span);
   });
 }
 

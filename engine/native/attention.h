@@ -20,7 +20,6 @@ class Attention {
 
  private:
   void attend(Pass& pass, int layer, Rows rows) const;
-  void combine(Pass& pass, Rows rows) const;
   void combine_span(Pass& pass, int token, int from, int span) const;
   int first_block(int position) const { return std::max(0, position + 1 - window_) / kAttentionBlock; }
 

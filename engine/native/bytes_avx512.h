@@ -10,7 +10,7 @@ namespace {
 using Bytes = __m512i;
 constexpr int kParts = 1;
 constexpr int kTokenTile = 12;
-constexpr int kValueLanes = 32;
+constexpr int kValueSpans = 4;
 
 inline Bytes& part(I& a, int) { return a; }
 inline Bytes zero_bytes() { return _mm512_setzero_si512(); }
@@ -37,8 +37,5 @@ inline Bytes dot(Bytes acc, Bytes unsigned_bytes, Word signed_word) {
 inline Bytes add_words(Bytes a, Bytes b) { return _mm512_add_epi32(a, b); }
 inline Bytes low_nibbles(Bytes a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
 inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm512_srli_epi16(a, 4)); }
-inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm512_add_epi32(_mm512_slli_epi32(a, 7), b); }
-inline I shift_right_7(I a) { return _mm512_srli_epi32(a, 7); }
-inline I low_7(I a) { return _mm512_and_si512(a, _mm512_set1_epi32(127)); }
 
 }  // namespace

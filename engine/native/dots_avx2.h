@@ -11,7 +11,10 @@
 namespace {
 
 constexpr int kTokenTile = 4;
-constexpr int kValueLanes = 16;
+constexpr int kValueSpans = 1;
+
+template <int R>
+constexpr int kKeyTiles = 1;
 
 inline __m256i load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 inline __m256i splat_word(const void* p) {
@@ -100,8 +103,11 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
 }
 
 // Signed times signed: |key| * (query with the key's sign), at most 2 * 127 * 128 in 16 bits.
-template <int R>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*, I (&out)[R]) {
+template <int R, int N>
+inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
+                     I (&tiles)[N][R]) {
+  static_assert(N == 1);
+  I(&out)[R] = tiles[0];
   const __m256i bias = _mm256_set1_epi8(-128);
   const __m256i ones = _mm256_set1_epi16(1);
   for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -121,34 +127,24 @@ inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queri
   }
 }
 
-// Of each four positions the words of the first and third, then of the second and fourth.
-struct PositionWeights {
-  alignas(32) std::int16_t v[256];
-
-  void set(int position, I weights) {
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(weights.lo, weights.hi), 0xd8);
-    const __m256i even_first = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(words, 0xd8), 0xd8);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(v + position), even_first);
-  }
-};
-
-template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
-                       I (&out)[R][kValueLanes / 16]) {
+// A weight has 7 bits, so two products fit 16.
+template <int R, int N>
+inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
+                       I (&out)[R][N]) {
+  static_assert(N == 1);
+  const __m256i ones = _mm256_set1_epi16(1);
   __m256i acc[R][2];
   for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-  for (int quad = 0; quad < quads; ++quad, values += 4 * dim)
-    for (int half = 0; half < 2; ++half) {
-      const __m256i v = load_bytes(values + 32 * half);
-      const __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
-      const __m256i odd = _mm256_srai_epi16(v, 8);
+  for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
+    const __m256i lo = load_bytes(values);
+    const __m256i hi = load_bytes(values + 32);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) {
-        const __m256i a = _mm256_madd_epi16(even, splat_word(weights[r].v + 4 * quad));
-        const __m256i b = _mm256_madd_epi16(odd, splat_word(weights[r].v + 4 * quad + 2));
-        acc[r][half] = _mm256_add_epi32(acc[r][half], _mm256_add_epi32(a, b));
-      }
+    for (int r = 0; r < R; ++r) {
+      const __m256i weight = splat_word(weights[r] + 4 * quad);
+      acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(weight, lo), ones));
+      acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(weight, hi), ones));
     }
+  }
   for (int r = 0; r < R; ++r) out[r][0] = {acc[r][0], acc[r][1]};
 }
 

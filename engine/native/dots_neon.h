@@ -10,7 +10,10 @@
 namespace {
 
 constexpr int kTokenTile = 4;
-constexpr int kValueLanes = 16;
+constexpr int kValueSpans = 1;
+
+template <int R>
+constexpr int kKeyTiles = 1;
 
 template <int T>
 inline void clear(I (&out)[T]) {
@@ -87,8 +90,11 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
   }
 }
 
-template <int R>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*, I (&out)[R]) {
+template <int R, int N>
+inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
+                     I (&tiles)[N][R]) {
+  static_assert(N == 1);
+  I(&out)[R] = tiles[0];
   clear(out);
   for (int d = 0; d < dim; d += 16, keys += 256) {
     int8x16_t words[R];
@@ -100,47 +106,23 @@ inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queri
   }
 }
 
-// A weight is 128 * high + low, both of 7 bits.
-struct PositionWeights {
-  std::int8_t high[256];
-  std::int8_t low[256];
-
-  void set(int position, I weights) {
-    I upper;
-    I lower;
-    for (int i = 0; i < 4; ++i) {
-      upper.v[i] = vshrq_n_s32(weights.v[i], 7);
-      lower.v[i] = vandq_s32(weights.v[i], vdupq_n_s32(127));
-    }
-    store_bytes(high + position, upper);
-    store_bytes(low + position, lower);
-  }
-};
-
 inline int8x16_t splat_word(const std::int8_t* p) {
   std::int32_t word;
   std::memcpy(&word, p, sizeof word);
   return vreinterpretq_s8_s32(vdupq_n_s32(word));
 }
 
-template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
-                       I (&out)[R][kValueLanes / 16]) {
-  I high[R];
-  I low[R];
-  clear(high);
-  clear(low);
+template <int R, int N>
+inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
+                       I (&out)[R][N]) {
+  static_assert(N == 1);
+  for (int r = 0; r < R; ++r) clear(out[r]);
   for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
     int8x16_t v[4];
     for (int i = 0; i < 4; ++i) v[i] = vld1q_s8(values + 16 * i);
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      add_dots<0>(high[r], v, splat_word(weights[r].high + 4 * quad));
-      add_dots<0>(low[r], v, splat_word(weights[r].low + 4 * quad));
-    }
+    for (int r = 0; r < R; ++r) add_dots<0>(out[r][0], v, splat_word(weights[r] + 4 * quad));
   }
-  for (int r = 0; r < R; ++r)
-    for (int i = 0; i < 4; ++i) out[r][0].v[i] = vaddq_s32(vshlq_n_s32(high[r].v[i], 7), low[r].v[i]);
 }
 
 inline std::int64_t product_burst(int rounds) {

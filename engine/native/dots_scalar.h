@@ -9,7 +9,11 @@
 namespace {
 
 constexpr int kTokenTile = 4;
-constexpr int kValueLanes = 16;  // values that value_dots computes at a time
+constexpr int kValueSpans = 1;  // times 16 values that value_dots computes at a time, at most
+
+// Times 16 keys that key_dots takes together for each of R queries.
+template <int R>
+constexpr int kKeyTiles = 1;
 
 // out[t] lane i = sum over one group of row i's nibbles times token t's quants.
 template <int Group, int T>
@@ -37,36 +41,31 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
     }
 }
 
-// out[r] lane i = key i of 16 times query r; the queries lie one after the other.
-template <int R>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*, I (&out)[R]) {
-  for (int r = 0; r < R; ++r)
-    for (int i = 0; i < 16; ++i) {
-      std::int32_t dot = 0;
-      for (int d = 0; d < dim; ++d) dot += (keys[d / 4 * 64 + 4 * i + d % 4] - 128) * queries[r * dim + d];
-      out[r].v[i] = dot;
-    }
+// out[n][r] lane i = key 16 n + i times query r; the queries lie one after the other.
+template <int R, int N>
+inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
+                     I (&out)[N][R]) {
+  for (int n = 0; n < N; ++n, keys += 16 * dim)
+    for (int r = 0; r < R; ++r)
+      for (int i = 0; i < 16; ++i) {
+        std::int32_t dot = 0;
+        for (int d = 0; d < dim; ++d) dot += (keys[d / 4 * 64 + 4 * i + d % 4] - 128) * queries[r * dim + d];
+        out[n][r].v[i] = dot;
+      }
 }
 
-// 14-bit weights of the positions of one attention block.
-struct PositionWeights {
-  std::int32_t v[256];
-
-  void set(int position, I weights) {
-    for (int i = 0; i < 16; ++i) v[position + i] = weights.v[i];
-  }
-};
-
-// out[r], lane i = sum over positions of weight r times value i; `quads` = positions / 4.
-template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
-                       I (&out)[R][kValueLanes / 16]) {
+// out[r][n], lane i = sum over positions of weight r (0 to 127) times value 16 n + i; `quads` = positions / 4.
+template <int R, int N>
+inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
+                       I (&out)[R][N]) {
   for (int r = 0; r < R; ++r)
-    for (int i = 0; i < 16; ++i) {
-      std::int32_t dot = 0;
-      for (int p = 0; p < 4 * quads; ++p) dot += weights[r].v[p] * values[p / 4 * 4 * dim + 4 * i + p % 4];
-      out[r][0].v[i] = dot;
-    }
+    for (int n = 0; n < N; ++n)
+      for (int i = 0; i < 16; ++i) {
+        std::int32_t dot = 0;
+        for (int p = 0; p < 4 * quads; ++p)
+          dot += weights[r][p] * values[p / 4 * 4 * dim + 4 * (16 * n + i) + p % 4];
+        out[r][n].v[i] = dot;
+      }
 }
 
 // See kernels.h.

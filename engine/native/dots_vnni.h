@@ -1,7 +1,7 @@
 // dots_scalar.h with vpdpbusd, for any register width: the including file defines, beside its lanes, `Bytes` (a
 // register), kParts (registers for 16 lanes), part, zero_bytes, load_bytes, splat_word, `Word` (four bytes for every
 // lane: a register or a memory operand), word_at, dot(acc, unsigned, signed), low_nibbles, high_nibbles, add_words,
-// shift_right_7, low_7, times_128_plus, kTokenTile and kValueLanes.
+// kTokenTile and kValueSpans.
 #pragma once
 
 #include <cstddef>
@@ -69,60 +69,53 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
       part(out[t], p) = kChains == 2 ? add_words(acc[t][p][0], acc[t][p][kChains - 1]) : acc[t][p][0];
 }
 
-// Keys are stored with 128 added: start from -128 times the sum of the query.
+// As many as keep both multipliers busy.
 template <int R>
+constexpr int kKeyTiles = R * kParts >= 8 ? 1 : R * kParts >= 3 ? 8 / (R * kParts) : 4;
+
+// Keys are stored with 128 added: start from -128 times the sum of the query.
+template <int R, int N>
 inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t* sums,
-                     I (&out)[R]) {
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < kParts; ++p) {
-      const std::int32_t start = -128 * sums[r];
-      part(out[r], p) = splat_word(&start);
-    }
+                     I (&out)[N][R]) {
 #pragma GCC unroll 4
+  for (int n = 0; n < N; ++n)
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < kParts; ++p) {
+        const std::int32_t start = -128 * sums[r];
+        part(out[n][r], p) = splat_word(&start);
+      }
+#pragma GCC unroll 2
   for (int d = 0; d < dim; d += 4)
-    for (int p = 0; p < kParts; ++p) {
-      const Bytes k = load_bytes(keys + 16 * d + kPartBytes * p);
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) part(out[r], p) = dot(part(out[r], p), k, word_at(queries + r * dim + d));
-    }
+    for (int n = 0; n < N; ++n)
+      for (int p = 0; p < kParts; ++p) {
+        const Bytes k = load_bytes(keys + 16 * (n * dim + d) + kPartBytes * p);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; ++r) part(out[n][r], p) = dot(part(out[n][r], p), k, word_at(queries + r * dim + d));
+      }
 }
 
-// A weight is 128 * high + low, both of 7 bits.
-struct PositionWeights {
-  std::int8_t high[256];
-  std::int8_t low[256];
-
-  void set(int position, I weights) {
-    store_bytes(high + position, shift_right_7(weights));
-    store_bytes(low + position, low_7(weights));
-  }
-};
-
-template <int R>
-inline void value_dots(const std::int8_t* values, int quads, int dim, const PositionWeights* weights,
-                       I (&out)[R][kValueLanes / 16]) {
-  constexpr int kRegisters = kValueLanes / 16 * kParts;
-  Bytes high[R][kRegisters];
-  Bytes low[R][kRegisters];
+template <int R, int N>
+inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
+                       I (&out)[R][N]) {
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r)
-    for (int i = 0; i < kRegisters; ++i) high[r][i] = low[r][i] = zero_bytes();
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n)
+      for (int p = 0; p < kParts; ++p) part(out[r][n], p) = zero_bytes();
   for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
-    Bytes v[kRegisters];
-    for (int i = 0; i < kRegisters; ++i) v[i] = load_bytes(values + kPartBytes * i);
+    Bytes v[N][kParts];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n)
+      for (int p = 0; p < kParts; ++p) v[n][p] = load_bytes(values + 64 * n + kPartBytes * p);
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const Bytes high_word = splat_word(weights[r].high + 4 * quad);
-      const Bytes low_word = splat_word(weights[r].low + 4 * quad);
-      for (int i = 0; i < kRegisters; ++i) {
-        high[r][i] = dot(high[r][i], high_word, v[i]);
-        low[r][i] = dot(low[r][i], low_word, v[i]);
-      }
+      const Bytes weight = splat_word(weights[r] + 4 * quad);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n)
+        for (int p = 0; p < kParts; ++p) part(out[r][n], p) = dot(part(out[r][n], p), weight, v[n][p]);
     }
   }
-#pragma GCC unroll 4
-  for (int r = 0; r < R; ++r)
-    for (int i = 0; i < kRegisters; ++i) part(out[r][i / kParts], i % kParts) = times_128_plus(high[r][i], low[r][i]);
 }
 
 inline std::int64_t product_burst(int rounds) {

@@ -7,7 +7,7 @@ namespace {
 using Bytes = __m256i;
 constexpr int kParts = 2;
 constexpr int kTokenTile = 4;
-constexpr int kValueLanes = 16;
+constexpr int kValueSpans = 1;
 
 inline Bytes& part(I& a, int p) { return p ? a.hi : a.lo; }
 inline Bytes zero_bytes() { return _mm256_setzero_si256(); }
@@ -25,12 +25,6 @@ inline Word word_at(const std::int8_t* p) { return splat_word(p); }
 inline Bytes add_words(Bytes a, Bytes b) { return _mm256_add_epi32(a, b); }
 inline Bytes low_nibbles(Bytes a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
 inline Bytes high_nibbles(Bytes a) { return low_nibbles(_mm256_srli_epi16(a, 4)); }
-inline Bytes times_128_plus(Bytes a, Bytes b) { return _mm256_add_epi32(_mm256_slli_epi32(a, 7), b); }
-inline I shift_right_7(I a) { return {_mm256_srli_epi32(a.lo, 7), _mm256_srli_epi32(a.hi, 7)}; }
-inline I low_7(I a) {
-  const __m256i mask = _mm256_set1_epi32(127);
-  return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
-}
 
 }  // namespace
 

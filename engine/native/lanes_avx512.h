@@ -35,6 +35,7 @@ inline F load_half(const std::uint8_t* p) {
 }
 
 inline I to_int(F a) { return _mm512_cvtps_epi32(a); }
+inline I add(I a, I b) { return _mm512_add_epi32(a, b); }
 inline F to_float(I a) { return _mm512_cvtepi32_ps(a); }
 inline void store_bytes(std::int8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));

@@ -74,6 +74,9 @@ inline F load_half(const std::uint8_t* p) {
 inline I to_int(F a) {
   return {{vcvtnq_s32_f32(a.v[0]), vcvtnq_s32_f32(a.v[1]), vcvtnq_s32_f32(a.v[2]), vcvtnq_s32_f32(a.v[3])}};
 }
+inline I add(I a, I b) {
+  return {{vaddq_s32(a.v[0], b.v[0]), vaddq_s32(a.v[1], b.v[1]), vaddq_s32(a.v[2], b.v[2]), vaddq_s32(a.v[3], b.v[3])}};
+}
 inline F to_float(I a) {
   return map([&](int i) { return vcvtq_f32_s32(a.v[i]); });
 }

@@ -91,6 +91,10 @@ inline I to_int(F a) {
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<std::int32_t>(std::nearbyint(a.v[i]));
   return r;
 }
+inline I add(I a, I b) {
+  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
+  return a;
+}
 inline F to_float(I a) {
   return map([&](int i) { return static_cast<float>(a.v[i]); });
 }

@@ -75,6 +75,8 @@ bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
   const std::size_t partials = std::min(count, kSliceTokens) * blocks * shape_.heads * shape_.partial_size();
   if (work_.partials.size() < partials) work_.partials.resize(partials);
 
+  for (std::atomic<int>& parts : work_.attended_parts) parts.store(0, std::memory_order_relaxed);
+
   if (laps) laps->begin();
   const bool complete = pool_.run(cancel, [&](Crew crew) {
     float* out = logits;

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "aligned.h"
 #include "kernels.h"
@@ -10,6 +12,7 @@
 
 namespace flash {
 
+constexpr int kAttentionTokens = 16;  // of one unit of attention work
 constexpr int kSliceTokens = 128;  // computed together: enough to reuse weights, few enough for the cache
 
 class ActivationBuffer {
@@ -41,7 +44,8 @@ struct Workspace {
         attended(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.value_dim),
         query_quants(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.key_dim),
         query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
-        query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads) {
+        query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads),
+        attended_parts(shape.kv_heads * kSliceTokens / kAttentionTokens) {
     normalized.reserve(kSliceTokens, hidden);
     attention_out.reserve(kSliceTokens, shape.heads * shape.value_dim);
   }
@@ -60,7 +64,8 @@ struct Workspace {
   Aligned<float> query_scales;
   Aligned<std::int32_t> query_sums;
   Routes routes;
-  Aligned<float> partials;  // [tokens][heads][attention blocks][partial_size]
+  std::vector<std::atomic<int>> attended_parts;  // of the heads of a stage of attention; zeros between stages
+  Aligned<float> partials;                       // [tokens][heads][attention blocks][partial_size]
 };
 
 }  // namespace flash
