@@ -70,6 +70,7 @@ std::vector<const Kernels*> detect() {
 
   if (vnni) found.push_back(&kAvx512VnniKernels);
   if (avx2 && bit(more.a, 4)) found.push_back(&kAvxVnniKernels);
+  if (avx512) found.push_back(&kAvx512Kernels);
   if (avx2) found.push_back(&kAvx2Kernels);
   found.push_back(&kScalarKernels);
   return found;

@@ -137,6 +137,7 @@ extern const Kernels kScalarKernels;
 #if defined(FLASH_X86)
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvxVnniKernels;
+extern const Kernels kAvx512Kernels;
 extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAmxKernels;
 #elif defined(FLASH_NEON)

@@ -126,7 +126,7 @@ inline void layer_norm(const float* x, const float* weight, const float* bias, f
   }
 }
 
-constexpr int kPrefetchBytes = 2048;  // ahead of the weights in use
+constexpr int kPrefetchBytes = 4096;  // ahead of the weights in use
 
 // What the products of 16 rows and a token are added to.
 struct Fresh {

@@ -31,6 +31,7 @@ _ISA_NAMES = {
     "scalar": "plain C++",
     "avx2": "AVX2",
     "avxvnni": "AVX-VNNI",
+    "avx512": "AVX-512",
     "avx512vnni": "AVX-512 VNNI",
     "amx": "AMX int8",
     "neon": "NEON dotprod",
