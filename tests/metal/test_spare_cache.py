@@ -79,3 +79,16 @@ def test_narrow_passes_are_recorded_at_load(backend: FusedBackend) -> None:
         (1, "of 64"),
         (2, "of 64"),
     }
+
+
+def test_what_cannot_be_recorded_is_launched_by_mlx(
+    backend: FusedBackend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise RuntimeError("cuGraphInstantiateWithFlags: out of memory (2)")
+
+    monkeypatch.setattr(Replay, "logits", refuse)
+    backend.rehearse()
+    assert "not replayed from CUDA graphs: cuGraphInstantiateWithFlags" in caplog.text
+    assert backend._recording is None
+    assert backend.new_cache().replay is None

@@ -156,10 +156,17 @@ class FusedBackend:
 
     def rehearse(self) -> None:
         """Record the graphs of passes of up to eight tokens, each some ten times as long as the pass, and leave them to
-        the first cache."""
+        the first cache. Where that fails, with a warning, passes are MLX's operations."""
         if self._recording is None:
             return
-        cache = self.new_cache()
+        try:
+            self._record_passes(self.new_cache())
+        except RuntimeError as error:
+            logger.warning("passes are not replayed from CUDA graphs: %s", error)
+            self._recording = None
+            self._spare.clear()
+
+    def _record_passes(self, cache: FusedCache) -> None:
         for size in range(1, min(MAX_TOKENS, self.capacity) + 1):
             for logits in {1, size}:
                 self.forward([0] * size, cache, logits=logits)
