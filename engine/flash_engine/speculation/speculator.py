@@ -175,8 +175,7 @@ class Speculator:
         # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
         passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
         if passes:
-            self._resting = min(passes, _LONGEST_REST) - 1
-            return _Round(Choice.BUDGET)
+            return self._rest(passes)
         gain = 0.0
         best = _Round(Choice.UNSURE)
         if self._texts:
@@ -190,7 +189,10 @@ class Speculator:
             return _Round(Choice.GUESS, guess.first(length))
         if model is None or (gain > 0 and gain >= controller.model_gain):
             return best
-        objection = controller.objection(model.behind(tokens), self._clock() - begin)
+        behind = model.behind(tokens)
+        objection = controller.objection(behind, self._clock() - begin)
+        if objection is Choice.BUDGET and not best.draft.tokens:
+            return self._rest(controller.ledger.passes_until(controller.price(behind, 1), 1))
         if objection:
             return best if best.draft.tokens else _Round(objection)
         return self._draft(model, tokens, bounds, begin, cancel)
@@ -218,6 +220,11 @@ class Speculator:
         length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
         controller.tried_model(gain, len(draft.tokens))
         return _Round(Choice.MODEL if length else Choice.UNSURE, draft.first(length), expected)
+
+    def _rest(self, passes: int) -> _Round:
+        """A plain round, and as many more as make `passes`."""
+        self._resting = max(min(passes, _LONGEST_REST) - 1, 0)
+        return _Round(Choice.BUDGET)
 
     def _wake(self) -> None:
         """Account for the passes of a rest."""
