@@ -248,13 +248,15 @@ def test_argmax_logprob() -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("sanitize", ["", "address,undefined", "thread"])
 def test_kernels_in_cpp(tmp_path: Path, sanitize: str) -> None:
-    """kernels_test: all kernels against the scalar ones (AMX tiles emulated), and the thread pool."""
+    """kernels_test: all kernels against the scalar ones (AMX tiles emulated), and the thread pool. model_test: passes
+    of a model by several threads."""
     if shutil.which("cmake") is None or shutil.which("c++") is None:
         pytest.skip("needs cmake and a C++ compiler")
-    test = build_kernels_test(tmp_path, "-DFLASH_EMULATE_TILES=ON", f"-DFLASH_SANITIZE={sanitize}")
-    result = subprocess.run([test], capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "scalar: " in result.stdout
+    build_tests(tmp_path, "-DFLASH_EMULATE_TILES=ON", f"-DFLASH_SANITIZE={sanitize}")
+    for test, line in (("kernels_test", "scalar: "), ("model_test", "model on 4 threads: ")):
+        result = subprocess.run([tmp_path / test], capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert line in result.stdout
 
 
 @pytest.mark.timeout(900)
@@ -264,16 +266,15 @@ def test_neon_kernels_emulated(tmp_path: Path) -> None:
     if compiler is None or emulator is None or shutil.which("cmake") is None:
         pytest.skip("needs cmake, aarch64-linux-gnu-g++ (g++-aarch64-linux-gnu) and qemu-aarch64 (qemu-user)")
     system = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
-    test = build_kernels_test(tmp_path, *system, f"-DCMAKE_CXX_COMPILER={compiler}")
-    command = [emulator, "-cpu", "max", "-L", "/usr/aarch64-linux-gnu", test]
+    build_tests(tmp_path, *system, f"-DCMAKE_CXX_COMPILER={compiler}")
+    command = [emulator, "-cpu", "max", "-L", "/usr/aarch64-linux-gnu", tmp_path / "kernels_test"]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "neon: " in result.stdout
 
 
-def build_kernels_test(folder: Path, *options: str) -> Path:
+def build_tests(folder: Path, *options: str) -> None:
     configure = ["cmake", "-S", SOURCES, "-B", folder, "-DFLASH_TESTS=ON", *options]
     for command in (configure, ["cmake", "--build", folder, "-j2"]):
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
-    return folder / "kernels_test"
