@@ -13,7 +13,7 @@ import numpy as np
 from flash_metal.invariance import INVARIANT
 from flash_metal.launches import Heads, Tiling
 from flash_metal.problem import ERRORS, TOLERANCE, Problem
-from flash_metal.registry import Registry
+from flash_metal.registry import MAX_TOKENS, Registry
 
 _CHECKS = (*ERRORS.values(), *INVARIANT.values())
 
@@ -30,7 +30,7 @@ class Result:
     """What is wrong; empty if nothing."""
 
 
-def problems(tiling: Tiling, dtype: mx.Dtype, max_tokens: int) -> list[Problem]:
+def problems(tiling: Tiling, dtype: mx.Dtype, max_tokens: int = MAX_TOKENS) -> list[Problem]:
     """Between them all head sizes, packings and switches, and passes of 1, 3, 8 and, if there are such, 16 tokens."""
     wide = Problem(Heads(4, 2, 64), hidden=256, inner=512, tokens=16, position=45, dtype=dtype, tiling=tiling)
     return [
