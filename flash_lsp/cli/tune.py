@@ -24,7 +24,7 @@ def tune(model: Model = "flash-coder") -> None:
     try:
         import mlx.core as mx
 
-        from flash_engine.backends import fused
+        from flash_engine.backends import fused, fused_model
         from flash_metal import tuning
         from flash_metal.launches import Tiling
         from flash_metal.registry import device_registry
@@ -33,19 +33,19 @@ def tune(model: Model = "flash-coder") -> None:
     if not (mx.metal.is_available() or mx.cuda.is_available()):
         raise InputError("MLX has no GPU back end here: the CPU engine (device=native) needs no tuning")
     checkpoint = Checkpoint(bundled.locate(model))
-    if reason := fused.obstacle(checkpoint):
+    if reason := fused_model.obstacle(checkpoint):
         raise InputError(f"{model} does not run on the fused kernels ({reason}): there is nothing to tune")
     console = Console()
-    kernels, weights = device_registry(), fused.weights(checkpoint)
+    kernels, weights = device_registry(), fused_model.weights(checkpoint)
 
     def measure(tiling: Tiling) -> float:
         return fused.pass_seconds(
-            partial(fused.make_decoder, checkpoint.config, weights, tiling=tiling), kernels
+            partial(fused_model.make_decoder, checkpoint.config, weights, tiling=tiling), kernels
         )
 
-    device, sizes = str(mx.device_info(mx.gpu)["device_name"]), fused.sizes(checkpoint)
+    device, sizes = str(mx.device_info(mx.gpu)["device_name"]), fused_model.sizes(checkpoint)
     with console.status("measuring tilings"):
-        chosen, trials = tuning.tune(sizes, fused.choose(checkpoint), measure, fused.fault)
+        chosen, trials = tuning.tune(sizes, fused_model.choose_tiling(checkpoint), measure, fused_model.fault)
     file = tuning.remember(device, sizes, chosen)
     table = Table(title=f"{model} on {device}", title_justify="left")
     for column in ("rows", "SIMD-groups", "split", "key splits", "in attention", "ms, 1 + 4 tokens", ""):

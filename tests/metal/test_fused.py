@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flash_engine import Checkpoint, sampling
-from flash_engine.backends import fused
+from flash_engine.backends import fused, fused_model
 from flash_engine.backends.fused import FusedBackend
 from flash_engine.backends.reference import ReferenceBackend
 from flash_engine.drafting import DraftRule, draft_by_forwards
@@ -145,9 +145,9 @@ def test_limits(backend: FusedBackend) -> None:
 def test_obstacles(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, changes: Any, reason: str
 ) -> None:
-    assert fused.obstacle(checkpoint) == ""
+    assert fused_model.obstacle(checkpoint) == ""
     monkeypatch.setattr(checkpoint, "config", replace(checkpoint.config, **changes))
-    assert reason in fused.obstacle(checkpoint)
+    assert reason in fused_model.obstacle(checkpoint)
     with pytest.raises(DeviceError, match="no fused launches for"):
         FusedBackend.load(checkpoint, capacity=50)
 
@@ -172,11 +172,11 @@ def test_verdict_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for _ in range(2):
         assert verdict.faults(mx.float16, TILING) == {"qkv": "does not compile"}
     stages: list[str] = []
-    assert fused.fault(TILING, lambda stage, done: stages.append(stage)) == "qkv: does not compile"
+    assert fused_model.fault(TILING, lambda stage, done: stages.append(stage)) == "qkv: does not compile"
     assert len(runs) == 1
     assert not stages
     verdict._file(mx.float16, TILING).write_text("{damaged")
-    fused.fault(TILING, lambda stage, done: stages.append(stage))
+    fused_model.fault(TILING, lambda stage, done: stages.append(stage))
     assert stages == ["testing the GPU's kernels, once on this machine"]
     verdict._file(mx.float16, TILING).write_text("{damaged")
     assert verdict.faults(mx.float16, TILING)

@@ -67,12 +67,15 @@ def _mlx(checkpoint: Checkpoint, capacity: int, report: Callable[[str, float], N
 
     if not _has_gpu():
         return MlxBackend.load(checkpoint, capacity=capacity)
-    from flash_engine.backends import fused
+    from flash_engine.backends import fused_model
+    from flash_engine.backends.fused import FusedBackend
 
-    reason = fused.obstacle(checkpoint) or fused.fault(fused.choose(checkpoint), report)
+    reason = fused_model.obstacle(checkpoint) or fused_model.fault(
+        fused_model.choose_tiling(checkpoint), report
+    )
     if reason:
         return MlxBackend.load(checkpoint, capacity=capacity, note=f"not fused: {reason}")
-    return fused.FusedBackend.load(checkpoint, capacity=capacity, report=report)
+    return FusedBackend.load(checkpoint, capacity=capacity, report=report)
 
 
 def _has_mlx() -> bool:
