@@ -119,7 +119,7 @@ def _status(typist: Typist) -> RenderableType:
         f"[b]{last}[/b]",
         f"p50 {milliseconds(figures['p50_ms'])}  p95 {milliseconds(figures['p95_ms'])}",
         f"[green]{percent(figures['cached_share'])} from cache[/green]",
-        f"{percent(figures['on_time_share'])} on time",
+        f"{percent(figures['final_on_time_share'])} on time",
         f"{typist.accepted} characters accepted",
     )
     return Group(_sparkline(typist.requests[-_HISTORY:]), line)

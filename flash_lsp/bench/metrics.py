@@ -55,7 +55,7 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
     early = len(requests) - len(judged)
     late = len(judged) - len(answered)
     asked = [each for each in judged if not each.type_through]
-    on_time = [each for each in answered if each.text and each.complete_line and each.ms <= deadline_ms]
+    final = [each for each in answered if each.text and each.complete_line and each.ms <= deadline_ms]
     cases = [each for each in judged if each.ahead is not None and (each.text or rest_of_line(each.ahead))]
     shown = [each for each in cases if each.text]
     exact = [each for each in shown if first_line(each.text) == first_line(each.ahead or "")]
@@ -68,8 +68,8 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         "type_through_share": share([each for each in requests if each.type_through], requests),
         **percentiles("", [each.ms for each in judged]),
         **percentiles("server_", [each.server_ms for each in answered if each.server_ms is not None]),
-        "on_time_share": share(on_time, judged),
-        "whole_on_time_share": share([each for each in on_time if not each.cut], judged),
+        "on_time_share": share([each for each in final if not each.cut], judged),
+        "final_on_time_share": share(final, judged),
         "held_share": share([each for each in judged if each.superseded or each.held], judged),
         "empty_share": share([each for each in judged if not each.text], judged),
         "decoded_ahead_share": share([each for each in asked if each.source in CACHED], asked),

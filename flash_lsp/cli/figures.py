@@ -47,8 +47,8 @@ def replay_rows(figures: Mapping[str, Any]) -> dict[str, str]:
         "superseded within the deadline / later": f"{figures['superseded_early']} / {figures['superseded_late']}",
         "typed through what was shown": percent(figures["type_through_share"]),
         "latency p50 / p95 / p99": " / ".join(milliseconds(figures[f"p{n}_ms"]) for n in (50, 95, 99)),
-        "final first line on time / whole": " / ".join(
-            percent(figures[name]) for name in ("on_time_share", "whole_on_time_share")
+        "first line on time, complete / or cut to what is likely": " / ".join(
+            percent(figures[name]) for name in ("on_time_share", "final_on_time_share")
         ),
         "held beyond the deadline": percent(figures["held_share"]),
         "empty": percent(figures["empty_share"]),

@@ -44,6 +44,11 @@ def test_a_partial_line_is_not_on_time() -> None:
     assert figures["on_time_share"] == 0
 
 
+def test_a_line_cut_to_what_is_likely_is_final_and_not_complete() -> None:
+    figures = summarize([RIGHT, replace(RIGHT, text="x", cut=True)], deadline_ms=50)
+    assert (figures["on_time_share"], figures["final_on_time_share"]) == (0.5, 1)
+
+
 def test_exact_match_over_all_and_over_shown() -> None:
     figures = summarize([RIGHT, CACHED, WRONG, EMPTY, SUPERSEDED_LATE, SUPERSEDED_EARLY], deadline_ms=50)
     assert figures["exact_cases"] == 5
