@@ -255,14 +255,16 @@ inline void matmul(const PackedMatrix& w, int first, int last, const float* bias
 
 inline void rotate(const float* head, const float* cosine, const float* sine, int dim, float* out) {
   const int half = dim / 2;
-  for (int i = 0; i < half; i += 16) {
+  int i = 0;
+  do {
     const F a = load(head + i);
     const F b = load(head + half + i);
     const F c = load(cosine + i);
     const F s = load(sine + i);
     store(out + i, fma(a, c, sub(splat(0.0f), mul(b, s))));
     store(out + half + i, fma(b, c, mul(a, s)));
-  }
+    i += 16;
+  } while (i < half);
 }
 
 inline void store_query(const float* head, const float* cosine, const float* sine, int dim, std::int8_t* quants,
