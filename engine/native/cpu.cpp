@@ -76,23 +76,29 @@ std::vector<const Kernels*> detect() {
   return found;
 }
 #elif defined(FLASH_NEON)
-// ARMv8.2's SDOT; where the system cannot be asked, as if it were not there.
-bool has_dot_products() {
+// ARMv8.2's SDOT and ARMv8.6's USMMLA; where the system cannot be asked, as if they were not there.
 #if defined(__linux__)
-  constexpr unsigned long kDotProducts = 1ul << 20;  // HWCAP_ASIMDDP
-  return getauxval(AT_HWCAP) & kDotProducts;
+bool has_dot_products() { return getauxval(AT_HWCAP) & 1ul << 20; }      // HWCAP_ASIMDDP
+bool has_matrix_products() { return getauxval(AT_HWCAP2) & 1ul << 13; }  // HWCAP2_I8MM
 #elif defined(__APPLE__)
+bool has_feature(const char* name) {
   int value = 0;
   std::size_t size = sizeof value;
-  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &value, &size, nullptr, 0) == 0 && value;
-#else
-  return false;
-#endif
+  return sysctlbyname(name, &value, &size, nullptr, 0) == 0 && value;
 }
+bool has_dot_products() { return has_feature("hw.optional.arm.FEAT_DotProd"); }
+bool has_matrix_products() { return has_feature("hw.optional.arm.FEAT_I8MM"); }
+#else
+bool has_dot_products() { return false; }
+bool has_matrix_products() { return false; }
+#endif
 
 std::vector<const Kernels*> detect() {
-  if (has_dot_products()) return {&kNeonKernels, &kScalarKernels};
-  return {&kScalarKernels};
+  std::vector<const Kernels*> found;
+  if (has_dot_products() && has_matrix_products()) found.push_back(&kNeonI8mmKernels);
+  if (has_dot_products()) found.push_back(&kNeonKernels);
+  found.push_back(&kScalarKernels);
+  return found;
 }
 #else
 std::vector<const Kernels*> detect() { return {&kScalarKernels}; }

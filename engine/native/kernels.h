@@ -142,6 +142,7 @@ extern const Kernels kAvx512VnniKernels;
 extern const Kernels kAmxKernels;
 #elif defined(FLASH_NEON)
 extern const Kernels kNeonKernels;
+extern const Kernels kNeonI8mmKernels;
 #endif
 
 }  // namespace flash

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -261,16 +262,25 @@ def test_kernels_in_cpp(tmp_path: Path, sanitize: str) -> None:
 
 @pytest.mark.timeout(900)
 def test_neon_kernels_emulated(tmp_path: Path) -> None:
-    """kernels_test of an AArch64 build, run by QEMU."""
+    """kernels_test and model_test of an AArch64 build, run by QEMU on processors of three ages."""
     compiler, emulator = shutil.which("aarch64-linux-gnu-g++"), shutil.which("qemu-aarch64")
     if compiler is None or emulator is None or shutil.which("cmake") is None:
         pytest.skip("needs cmake, aarch64-linux-gnu-g++ (g++-aarch64-linux-gnu) and qemu-aarch64 (qemu-user)")
     system = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
     build_tests(tmp_path, *system, f"-DCMAKE_CXX_COMPILER={compiler}")
-    command = [emulator, "-cpu", "max", "-L", "/usr/aarch64-linux-gnu", tmp_path / "kernels_test"]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "neon: " in result.stdout
+    for cpu, expected in (
+        ("max", ["neon-i8mm", "neon", "scalar"]),
+        ("neoverse-n1", ["neon", "scalar"]),  # Armv8.2 with dot products
+        ("cortex-a53", ["scalar"]),  # Armv8.0
+    ):
+        output = ""
+        for test in ("kernels_test", "model_test"):
+            command = [emulator, "-cpu", cpu, "-L", "/usr/aarch64-linux-gnu", tmp_path / test]
+            result = subprocess.run(command, capture_output=True, text=True)
+            assert result.returncode == 0, result.stdout + result.stderr
+            output += result.stdout
+        assert re.findall(r"^(\S+): \d+ results equal$", output, re.MULTILINE) == expected
+        assert "model on 4 threads: " in output
 
 
 def build_tests(folder: Path, *options: str) -> None:

@@ -35,6 +35,7 @@ _ISA_NAMES = {
     "avx512vnni": "AVX-512 VNNI",
     "amx": "AMX int8",
     "neon": "NEON dotprod",
+    "neon-i8mm": "NEON i8mm",
 }
 
 
