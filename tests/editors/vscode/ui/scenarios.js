@@ -78,14 +78,14 @@ exports['typing what is suggested keeps the rest'] = async (workbench) => {
 };
 
 exports['a line with letters outside ASCII'] = async (workbench) => {
-  const before = 'größe = {"α": 1, "𝒳": 2}  # naïve 日本語\n\n\ndef größer(a, b):\n    """Ist a größer? 😀"""\n';
+  const before = 'größe = {"α": 1, "𝒳": 2}  # naïve 日本語\n\n\ndef add(a, b):\n    """Größe? 😀"""\n';
   const file = await workbench.edit('unicode.py', before);
   await workbench.type('    return');
   const ghost = await workbench.settledGhost();
   await workbench.press('Tab');
   await workbench.saved(file, accepted(`${before}    return`, ghost));
 
-  const line = 'text = "😀𝒳" if größe else ';
+  const line = 'text = "😀𝒳"; weekdays = ["Monday", ';
   const other = await workbench.edit('unicode_line.py', before);
   await workbench.type(line);
   const tail = await workbench.settledGhost();
