@@ -26,8 +26,8 @@ def gpu(
     """Decoding, passes of 1 to 8 tokens, prompts, first pass and memory, with random weights.
 
     Stock is the llama of mlx-lm, measured in turn with ours if mlx-lm is installed; plain, the same model in plain MLX
-    operations. Of speculation, drafts, passes and
-    rollbacks are executed; how much is accepted is replayed from a recorded trace of a real pair of models.
+    operations. Of speculation, drafts, passes and rollbacks are executed; how much is accepted is replayed from a
+    recorded trace of a real pair of models.
     """
     from flash_lsp.cli.errors import InputError
 

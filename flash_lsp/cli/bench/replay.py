@@ -50,7 +50,7 @@ def replay(
 
     Latencies run from sending a request to its reply, held requests included. Shares are of the judged requests:
     answered ones, and those that the next key superseded after the 50 ms deadline, which count as late. On time
-    means a final first line within the deadline. Tokens per key counts all tokens the engine computed.
+    means a complete first line within the deadline. Tokens per key counts all tokens the engine computed.
     docs/cli.md defines every figure.
     """
     from rich.console import Console
