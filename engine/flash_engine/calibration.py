@@ -71,6 +71,7 @@ def convert_calibrated(
     trial = out.with_name(f".{out.name}.trial")
     found: dict[str, float] = {}
     losses: list[Loss] = []
+    kept = PLAIN
     try:
         for number, (name, way) in enumerate(ways.items()):
             shutil.rmtree(trial, ignore_errors=True)
@@ -80,11 +81,11 @@ def convert_calibrated(
             )
             found[name] = perplexity(backends.load(device, Checkpoint(trial), capacity=WINDOW), held_out)
             if name == min(found, key=lambda name: found[name]):
+                kept = name
                 shutil.rmtree(out, ignore_errors=True)
                 trial.rename(out)
     finally:
         shutil.rmtree(trial, ignore_errors=True)
-    kept = min(found, key=lambda name: found[name])
     result = Calibrated(found, kept, losses[0])
     provenance.note(out, str(result))
     return result
