@@ -6,6 +6,7 @@ import gc
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import threading
 import time
@@ -140,6 +141,20 @@ def test_a_module_of_other_sources_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delattr(_native, "bindings")
     with pytest.raises(DeviceError, match="compile it again"):
         require_current_build()
+
+
+def test_an_older_module_is_refused_before_anything_of_it_is_used() -> None:
+    code = """if True:
+        import sys, types
+        older = types.ModuleType("flash_engine._native")
+        older.__file__ = "_native.so"
+        sys.modules[older.__name__] = older
+        import flash_engine
+        flash_engine._native = older
+        import flash_engine.backends.native
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "DeviceError: _native.so was compiled from other sources" in run.stderr
 
 
 def test_unknown_isa_is_named(load: Load, tmp_path: Path) -> None:

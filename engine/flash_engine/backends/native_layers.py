@@ -8,7 +8,6 @@ from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import LatentAttention, MixtureOfExperts, ModelConfig
 
 _NO_WINDOW = 2**31 - 1
-_NO_NORM = _native.Norm([], [], 0.0)
 
 
 def layer(checkpoint: Checkpoint, packer: Packer, index: int) -> _native.Layer:
@@ -35,6 +34,10 @@ def norm(checkpoint: Checkpoint, name: str, epsilon: float | None = None) -> _na
     )
 
 
+def _no_norm() -> _native.Norm:
+    return _native.Norm([], [], 0.0)
+
+
 def _heads(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.HeadProjection:
     latent = checkpoint.config.mla
     if latent is None:
@@ -48,7 +51,7 @@ def _latent_heads(
     kv, small = f"{prefix}.kv_a_proj_with_mqa", latent.query_rank is not None
     return _native.LatentHeads(
         down=packer.linear(f"{prefix}.q_a_proj" if small else f"{prefix}.q_proj", kv),
-        query_norm=norm(checkpoint, f"{prefix}.q_a_layernorm", latent.norm_eps) if small else _NO_NORM,
+        query_norm=norm(checkpoint, f"{prefix}.q_a_layernorm", latent.norm_eps) if small else _no_norm(),
         query_up=packer.linear(f"{prefix}.q_b_proj") if small else None,
         kv_norm=norm(checkpoint, f"{prefix}.kv_a_layernorm", latent.norm_eps),
         kv_up=packer.linear(f"{prefix}.kv_b_proj"),
@@ -58,7 +61,7 @@ def _latent_heads(
 
 def _joined_heads(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.HeadProjection:
     norms = [
-        norm(checkpoint, f"{prefix}.{part}_norm") if checkpoint.config.qk_norm else _NO_NORM for part in "qk"
+        norm(checkpoint, f"{prefix}.{part}_norm") if checkpoint.config.qk_norm else _no_norm() for part in "qk"
     ]
     qkv = packer.linear(*(f"{prefix}.{part}_proj" for part in "qkv"))
     return _native.JoinedHeads(qkv=qkv, query_norm=norms[0], key_norm=norms[1])
