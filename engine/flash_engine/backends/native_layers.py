@@ -61,7 +61,8 @@ def _latent_heads(
 
 def _joined_heads(checkpoint: Checkpoint, packer: Packer, prefix: str) -> _native.HeadProjection:
     norms = [
-        norm(checkpoint, f"{prefix}.{part}_norm") if checkpoint.config.qk_norm else _no_norm() for part in "qk"
+        norm(checkpoint, f"{prefix}.{part}_norm") if checkpoint.config.qk_norm else _no_norm()
+        for part in "qk"
     ]
     qkv = packer.linear(*(f"{prefix}.{part}_proj" for part in "qkv"))
     return _native.JoinedHeads(qkv=qkv, query_norm=norms[0], key_norm=norms[1])
