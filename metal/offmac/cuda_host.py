@@ -1,4 +1,4 @@
-"""The CUDA texts compiled as C++ and run on the CPU: a stand-in for flash_metal.nvidia.kernels.launch.
+"""The CUDA texts compiled as C++ and run on the CPU: a stand-in for flash_metal.nvidia.launch.by_mlx.
 
 shim/cuda_host.h takes the place of ptx.cuh. Lanes are fibers, as in host.py.
 """
@@ -16,9 +16,10 @@ import mlx.core as mx
 import numpy as np
 
 from flash_metal.nvidia import kernels
+from flash_metal.nvidia.launch import Launch
 from flash_metal.nvidia.module import Module
 from flash_metal.nvidia.texts import text
-from flash_metal.registry import Factory, Grid, Registry, Shape
+from flash_metal.registry import Factory, Registry
 from offmac.host import FORWARD, NUMPY, RANDOM, REVERSE, KernelError, build, to_numpy
 from offmac.text import SHIM
 
@@ -44,44 +45,32 @@ class HostLaunch:
 
     def registry(self) -> Registry:
         """The launches' kernels through this."""
-        factory: Factory = partial(kernels.kernel, launch=self)
+        factory: Factory = partial(kernels.kernel, run=self)
         return Registry(
-            factory, partial(kernels.place, launch=self), in_order=True, max_tokens=kernels.MAX_TOKENS
+            factory, partial(kernels.place, run=self), in_order=True, max_tokens=kernels.MAX_TOKENS
         )
 
-    def __call__(
-        self,
-        module: Module,
-        *,
-        inputs: Sequence[mx.array],
-        output_shapes: Sequence[Shape],
-        output_dtypes: Sequence[mx.Dtype],
-        scalars: Sequence[int],
-        grid: Grid,
-        threadgroup: Grid,
-        shared_memory: int = 0,
-        fetches: bool = False,
-        **_: Any,
-    ) -> list[mx.array]:
-        if shared_memory > SHARED_BYTES:
-            raise KernelError(f"{module.function}: {shared_memory} bytes of shared memory")
+    def __call__(self, launch: Launch) -> list[mx.array]:
+        module = launch.module
+        if launch.shared > SHARED_BYTES:
+            raise KernelError(f"{module.function}: {launch.shared} bytes of shared memory")
         self.launched.append(module.function.removeprefix("flash_"))
         library = self._library(module)
-        given = [*map(to_numpy, inputs), *([np.zeros(18, np.uint32)] if fetches else [])]
+        given = [*map(to_numpy, launch.inputs), *([np.zeros(18, np.uint32)] if launch.fetches else [])]
         runs = []
         for order, fill in _RUNS[: self._orders]:
             made = [
                 np.full(int(np.prod(s)) * d.size, fill, np.uint8).view(NUMPY[d]).reshape(s)
-                for s, d in zip(output_shapes, output_dtypes, strict=True)
+                for s, d in launch.outputs
             ]
-            _run(module, library, [*given, *made], scalars, (grid, threadgroup), order)
+            _run(launch, library, [*given, *made], order)
             runs.append(made)
         for other in runs[1:]:
             if any(a.tobytes() != b.tobytes() for a, b in zip(runs[0], other, strict=True)):
                 raise KernelError(f"{module.function} depends on the order of lanes, or is not written whole")
         return [
             mx.array(x).view(mx.bfloat16) if d == mx.bfloat16 else mx.array(x)
-            for x, d in zip(runs[0], output_dtypes, strict=True)
+            for x, (_, d) in zip(runs[0], launch.outputs, strict=True)
         ]
 
     def _library(self, module: Module) -> ctypes.CDLL:
@@ -91,23 +80,17 @@ class HostLaunch:
         return self._built[unit]
 
 
-def _run(
-    module: Module,
-    library: ctypes.CDLL,
-    arrays: Sequence[Any],
-    scalars: Sequence[int],
-    sizes: tuple[Grid, Grid],
-    order: int,
-) -> None:
+def _run(launch: Launch, library: ctypes.CDLL, arrays: Sequence[Any], order: int) -> None:
     values = [ctypes.c_void_p(x.ctypes.data) for x in arrays]
-    values += map(ctypes.c_int, scalars)  # type: ignore[arg-type]
+    values += map(ctypes.c_int, launch.scalars)  # type: ignore[arg-type]
     pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
     error = ctypes.create_string_buffer(512)
     entry = ctypes.cast(library.msl_entry, ctypes.c_void_p)
     options = struct.pack("ixxxxQ", order, 7)
-    extents = [(ctypes.c_uint * 3)(*size) for size in sizes]
+    grid = [blocks * threads for blocks, threads in zip(launch.blocks, launch.threads, strict=True)]
+    extents = [(ctypes.c_uint * 3)(*size) for size in (grid, launch.threads)]
     if library.msl_launch(entry, pointers, *extents, options, error, len(error)):
-        raise KernelError(f"{module.function}: {error.value.decode()}")
+        raise KernelError(f"{launch.module.function}: {error.value.decode()}")
 
 
 def _translation_unit(module: Module, edit: Callable[[str], str]) -> str:

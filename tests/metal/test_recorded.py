@@ -15,7 +15,7 @@ import pytest
 
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Tiling
-from flash_metal.nvidia import kernels, module, recorded, texts
+from flash_metal.nvidia import kernels, launch, module, recorded, texts
 from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
@@ -89,7 +89,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", made.operation)
     monkeypatch.setattr(mx.fast, "cuda_kernel", lambda **_: None)
     monkeypatch.setattr(recorded, "driver", lambda: made)
-    caches = (texts.module, kernels._nothing_ahead, recorded._function, recorded._host_words)
+    caches = (texts.module, launch.nothing_ahead, recorded._function, recorded._host_words)
     for each in caches:
         each.cache_clear()
     yield made

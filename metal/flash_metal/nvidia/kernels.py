@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, cast
 
 import mlx.core as mx
 
 from flash_metal import cuda
 from flash_metal.nvidia import texts
+from flash_metal.nvidia.launch import Launch, Run, by_mlx
 from flash_metal.nvidia.module import Module, multiprocessors, shared_bytes
 from flash_metal.registry import Grid, Kernel, Shape
 
@@ -39,54 +39,6 @@ _FETCHING = ("attention", "qkv", "project", "gate_up", "linear")
 Template = Mapping[str, Any]
 Arrays = dict[str, mx.array]
 Made = dict[str, tuple[Shape, mx.Dtype]]
-
-
-def launch(
-    module: Module,
-    *,
-    inputs: Sequence[mx.array],
-    output_shapes: Sequence[Shape],
-    output_dtypes: Sequence[mx.Dtype],
-    scalars: Sequence[int],
-    grid: Grid,
-    threadgroup: Grid,
-    shared_memory: int = 0,
-    contiguous: bool = False,
-    reads: Sequence[mx.array] = (),
-    parts: int = 1,
-    fetches: bool = False,
-) -> list[mx.array]:
-    """A kernel as an operation of MLX; the grid counts threads. contiguous: other inputs are copied.
-
-    reads: those inputs that are a matrix, of so many `parts` read in step. fetches: the last parameter of the inputs
-    says what to fetch for a later launch.
-    """
-    name, code = module.for_mlx
-    made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
-        name=name,
-        compiled_source=code,
-        inputs=[*inputs, _nothing_ahead()] if fetches else inputs,
-        output_shapes=output_shapes,
-        output_dtypes=output_dtypes,
-        scalars=scalars,
-        grid=grid,
-        threadgroup=threadgroup,
-        shared_memory=shared_memory,
-        ensure_row_contiguous=contiguous,
-        stream=mx.gpu,
-    )
-    return made
-
-
-@cache
-def _nothing_ahead() -> mx.array:
-    made = mx.zeros((18,), dtype=mx.uint32)
-    mx.eval(made)
-    return made
-
-
-Launch = Callable[..., list[mx.array]]
-"""`launch`, or what takes launches down in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +103,9 @@ class TensorKernel:
         output_names: Sequence[str],
         source: str,
         header: str,
-        launch: Launch = launch,
+        run: Run = by_mlx,
     ) -> None:
-        self._launch = launch
+        self._run_launch = run
         self._name = name.removeprefix("flash_")
         self._inputs, self._outputs = input_names, output_names
         self._plain = cuda.cuda_header(header), f"earlier();\n{cuda.cuda_source(source)}"
@@ -173,7 +125,7 @@ class TensorKernel:
     ) -> list[mx.array]:
         t = dict(template)
         if not _takes(self._name, t):
-            if self._launch is not launch:
+            if self._run_launch is not by_mlx:
                 raise RuntimeError(
                     f"flash_{self._name} is not for matrix units in this shape: it cannot be taken down"
                 )
@@ -224,19 +176,19 @@ class TensorKernel:
         count = threads[0] * threads[1] * threads[2]
         if shared + _STATIC_BYTES > _SHARED_UNASKED:
             shared = max(shared, _SHARED_UNASKED)
-        return self._launch(
-            texts.module(name, parameters, tuple(constants.items()), count, resident, body),
-            inputs=list(inputs.values()),
-            output_shapes=[shape for shape, _ in outputs.values()],
-            output_dtypes=[dtype for _, dtype in outputs.values()],
-            scalars=list(scalars.values()),
-            grid=tuple(b * n for b, n in zip(blocks, threads, strict=True)),
-            threadgroup=threads,
-            shared_memory=shared,
-            contiguous=True,
-            reads=[inputs[each] for each in ("weight", "scales", "biases") if each in inputs and fetches],
-            parts=2 if name == "gate_up" else 1,
-            fetches=fetches,
+        return self._run_launch(
+            Launch(
+                texts.module(name, parameters, tuple(constants.items()), count, resident, body),
+                [*inputs.values()],
+                [*outputs.values()],
+                [*scalars.values()],
+                blocks,
+                threads,
+                shared,
+                [inputs[each] for each in ("weight", "scales", "biases") if each in inputs and fetches],
+                2 if name == "gate_up" else 1,
+                fetches,
+            )
         )
 
     def _attention(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
@@ -363,7 +315,7 @@ def kernel(
     output_names: Sequence[str],
     source: str,
     header: str,
-    launch: Launch = launch,
+    run: Run = by_mlx,
 ) -> Kernel:
     """mx.fast.metal_kernel on an NVIDIA GPU of compute capability 9 or later."""
     return TensorKernel(
@@ -372,26 +324,23 @@ def kernel(
         output_names=output_names,
         source=source,
         header=header,
-        launch=launch,
+        run=run,
     )
 
 
 def place(
-    cache: mx.array, rows: mx.array, position: mx.array, *, launch: Launch = launch
+    cache: mx.array, rows: mx.array, position: mx.array, *, run: Run = by_mlx
 ) -> tuple[mx.array, mx.array]:
     """A pass's rows written into `cache` itself; see flash_metal.registry.Place.
 
     MLX does not know that the cache is written: only what takes the new position comes after it.
     """
     layers, planes, heads, tokens, row = rows.shape
-    (following,) = launch(
-        plain_module("place"),
-        inputs=[cache, rows, position],
-        output_shapes=[(4,)],
-        output_dtypes=[mx.int32],
-        scalars=[tokens, cache.shape[3], row],
-        grid=(-(-tokens * row // 128) * 128, layers * planes * heads, 1),
-        threadgroup=(128, 1, 1),
+    blocks = -(-tokens * row // 128), layers * planes * heads, 1
+    scalars = [tokens, cache.shape[3], row]
+    inputs = [cache, rows, position]
+    (following,) = run(
+        Launch(plain_module("place"), inputs, [((4,), mx.int32)], scalars, blocks, (128, 1, 1))
     )
     return cache, following
 
@@ -407,15 +356,7 @@ def address(x: mx.array) -> mx.array:
 
 
 def _four(name: str, x: mx.array, dtype: mx.Dtype) -> mx.array:
-    (y,) = launch(
-        plain_module(name),
-        inputs=[x],
-        output_shapes=[(4,)],
-        output_dtypes=[dtype],
-        scalars=[],
-        grid=(32, 1, 1),
-        threadgroup=(32, 1, 1),
-    )
+    (y,) = by_mlx(Launch(plain_module(name), [x], [((4,), dtype)], [], (1, 1, 1), (32, 1, 1)))
     return y
 
 

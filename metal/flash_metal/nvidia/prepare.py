@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import mlx.core as mx
 
 from flash_metal.nvidia import kernels
+from flash_metal.nvidia.launch import Launch
 from flash_metal.nvidia.module import Module, compile_all
-from flash_metal.registry import Registry, Shape
+from flash_metal.registry import Registry
 
 _PLAIN = ("place", "resident", "address", "begin", "choose")
 
@@ -19,18 +20,14 @@ def modules(run: Callable[[Registry], object]) -> list[Module]:
     every model needs."""
     found = {kernels.plain_module(name): None for name in _PLAIN}
 
-    def launch(
-        module: Module, *, output_shapes: Sequence[Shape], output_dtypes: Sequence[mx.Dtype], **_: object
-    ) -> list[mx.array]:
-        found[module] = None
-        return [
-            mx.zeros(shape, dtype=dtype) for shape, dtype in zip(output_shapes, output_dtypes, strict=True)
-        ]
+    def take(launch: Launch) -> list[mx.array]:
+        found[launch.module] = None
+        return [mx.zeros(shape, dtype=dtype) for shape, dtype in launch.outputs]
 
     run(
         Registry(
-            partial(kernels.kernel, launch=launch),
-            partial(kernels.place, launch=launch),
+            partial(kernels.kernel, run=take),
+            partial(kernels.place, run=take),
             in_order=True,
             max_tokens=kernels.MAX_TOKENS,
         )

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from flash_metal.decoder import Decoder
 from flash_metal.nvidia import kernels
 from flash_metal.nvidia.driver import Argument, driver
+from flash_metal.nvidia.launch import Launch
 from flash_metal.nvidia.module import Module
 from flash_metal.registry import Grid, Registry, Shape
 
@@ -78,36 +79,21 @@ class _Recorder:
         self._buffers: list[mx.array] = []
         self._addresses: dict[int, tuple[mx.array, int]] = {}
 
-    def launch(
-        self,
-        module: Module,
-        *,
-        inputs: Sequence[mx.array],
-        output_shapes: Sequence[Shape],
-        output_dtypes: Sequence[mx.Dtype],
-        scalars: Sequence[int],
-        grid: Grid,
-        threadgroup: Grid,
-        shared_memory: int = 0,
-        contiguous: bool = False,
-        reads: Sequence[mx.array] = (),
-        parts: int = 1,
-        fetches: bool = False,
-    ) -> list[mx.array]:
-        """As flash_metal.nvidia.kernels.launch."""
-        made = [self._buffer(s, t) for s, t in zip(output_shapes, output_dtypes, strict=True)]
-        x, y, z = (-(-whole // part) for whole, part in zip(grid, threadgroup, strict=True))
-        ahead = c_ulonglong() if fetches else None
-        arguments: list[Argument] = [c_ulonglong(self.address(array)) for array in inputs]
+    def take(self, launch: Launch) -> list[mx.array]:
+        made = [self._buffer(shape, dtype) for shape, dtype in launch.outputs]
+        ahead = c_ulonglong() if launch.fetches else None
+        arguments: list[Argument] = [c_ulonglong(self.address(array)) for array in launch.inputs]
         arguments += [ahead] if ahead is not None else []
         arguments += [c_ulonglong(self.address(array)) for array in made]
-        arguments += map(c_int, scalars)
+        arguments += map(c_int, launch.scalars)
+        parts = launch.parts
         matrix = [
             (self.address(array) + part * (array.nbytes // parts), array.nbytes // parts)
-            for array in reads
+            for array in launch.matrix
             for part in range(parts)
         ]
-        self.steps.append(_Step(module, arguments, (x, y, z), threadgroup, shared_memory, matrix, ahead))
+        step = _Step(launch.module, arguments, launch.blocks, launch.threads, launch.shared, matrix, ahead)
+        self.steps.append(step)
         return made
 
     def add(
@@ -190,11 +176,11 @@ class Recording:
     def __init__(self, make: Callable[[Registry], Decoder]) -> None:
         """make: the decoder, of a registry's launches."""
         self._recorder = _Recorder()
-        launch = self._recorder.launch
+        take = self._recorder.take
         self._decoder = make(
             Registry(
-                partial(kernels.kernel, launch=launch),
-                partial(kernels.place, launch=launch),
+                partial(kernels.kernel, run=take),
+                partial(kernels.place, run=take),
                 _resident,
                 in_order=True,
                 max_tokens=MOST,
