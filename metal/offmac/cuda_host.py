@@ -9,7 +9,7 @@ import ctypes
 import re
 import struct
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import mlx.core as mx
@@ -17,9 +17,8 @@ import numpy as np
 
 from flash_metal.nvidia import kernels
 from flash_metal.nvidia.launch import Launch
-from flash_metal.nvidia.module import Module
 from flash_metal.nvidia.texts import text
-from flash_metal.registry import Factory, Registry
+from flash_metal.registry import Factory, Grid, Registry
 from offmac.host import FORWARD, NUMPY, RANDOM, REVERSE, KernelError, build, to_numpy
 from offmac.text import SHIM
 
@@ -41,7 +40,6 @@ class HostLaunch:
     def __init__(self, orders: int = 1, edit: Callable[[str], str] = str) -> None:
         self.launched: list[str] = []
         self._orders, self._edit = orders, edit
-        self._built: dict[str, ctypes.CDLL] = {}
 
     def registry(self) -> Registry:
         """The launches' kernels through this."""
@@ -55,7 +53,7 @@ class HostLaunch:
         if launch.shared > SHARED_BYTES:
             raise KernelError(f"{module.function}: {launch.shared} bytes of shared memory")
         self.launched.append(module.function.removeprefix("flash_"))
-        library = self._library(module)
+        code = library(module.text, module.function, self._edit)
         given = [*map(to_numpy, launch.inputs), *([np.zeros(18, np.uint32)] if launch.fetches else [])]
         runs = []
         for order, fill in _RUNS[: self._orders]:
@@ -63,7 +61,11 @@ class HostLaunch:
                 np.full(int(np.prod(s)) * d.size, fill, np.uint8).view(NUMPY[d]).reshape(s)
                 for s, d in launch.outputs
             ]
-            _run(launch, library, [*given, *made], order)
+            values = [
+                *(ctypes.c_void_p(x.ctypes.data) for x in (*given, *made)),
+                *map(ctypes.c_int, launch.scalars),
+            ]
+            run(module.function, code, values, launch.blocks, launch.threads, order)
             runs.append(made)
         for other in runs[1:]:
             if any(a.tobytes() != b.tobytes() for a, b in zip(runs[0], other, strict=True)):
@@ -73,37 +75,47 @@ class HostLaunch:
             for x, (_, d) in zip(runs[0], launch.outputs, strict=True)
         ]
 
-    def _library(self, module: Module) -> ctypes.CDLL:
-        unit = _translation_unit(module, self._edit)
-        if unit not in self._built:
-            self._built[unit] = ctypes.CDLL(str(build(f"cuda_{module.function}", unit, _FLAGS)))
-        return self._built[unit]
 
-
-def _run(launch: Launch, library: ctypes.CDLL, arrays: Sequence[Any], order: int) -> None:
-    values = [ctypes.c_void_p(x.ctypes.data) for x in arrays]
-    values += map(ctypes.c_int, launch.scalars)  # type: ignore[arg-type]
-    pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
+def run(
+    name: str,
+    code: ctypes.CDLL,
+    arguments: Sequence[ctypes._SimpleCData[Any]],
+    blocks: Grid,
+    threads: Grid,
+    order: int = FORWARD,
+) -> None:
+    """Run a kernel once, lanes in `order`. Raises KernelError."""
+    pointers = (ctypes.c_void_p * len(arguments))(*map(ctypes.addressof, arguments))
     error = ctypes.create_string_buffer(512)
-    entry = ctypes.cast(library.msl_entry, ctypes.c_void_p)
+    entry = ctypes.cast(code.msl_entry, ctypes.c_void_p)
     options = struct.pack("ixxxxQ", order, 7)
-    grid = [blocks * threads for blocks, threads in zip(launch.blocks, launch.threads, strict=True)]
-    extents = [(ctypes.c_uint * 3)(*size) for size in (grid, launch.threads)]
-    if library.msl_launch(entry, pointers, *extents, options, error, len(error)):
-        raise KernelError(f"{launch.module.function}: {error.value.decode()}")
+    grid = [count * size for count, size in zip(blocks, threads, strict=True)]
+    extents = [(ctypes.c_uint * 3)(*size) for size in (grid, threads)]
+    if code.msl_launch(entry, pointers, *extents, options, error, len(error)):
+        raise KernelError(f"{name}: {error.value.decode()}")
 
 
-def _translation_unit(module: Module, edit: Callable[[str], str]) -> str:
-    """The module's text as C++, and the entry that the run-time calls."""
-    body = edit(module.text.removeprefix(text("ptx.cuh")))
+def library(source: str, function: str, edit: Callable[[str], str] = str) -> ctypes.CDLL:
+    """The kernel `function` of a CUDA text, for `run`. Raises KernelError if it does not compile."""
+    return _load(_translation_unit(source, function, edit), function)
+
+
+@cache
+def _load(unit: str, function: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(build(f"cuda_{function}", unit, _FLAGS)))
+
+
+def _translation_unit(source: str, function: str, edit: Callable[[str], str]) -> str:
+    """A CUDA text as C++, and the entry that the run-time calls."""
+    body = edit(source.removeprefix(text("ptx.cuh")))
     body = re.sub(r"extern __shared__ uint4 (\w+)\[\];", rf"static uint4 \1[{SHARED_BYTES} / 16];", body)
-    signature = re.search(rf"{module.function}\((.*?)\)\{{", body)
+    signature = re.search(rf"{function}\((.*?)\)\{{", body)
     assert signature
     arguments = [
         f"*({parameter.rpartition(' ')[0]}*)b[{i}]" for i, parameter in enumerate(signature[1].split(","))
     ]
     return (
-        f'#include "cuda_host.h"\n#line 1 "{module.function}.cu"\n{body}'
+        f'#include "cuda_host.h"\n#line 1 "{function}.cu"\n{body}'
         'extern "C" void msl_entry(void** b, const MslThread*) {\n'
-        f"  {module.function}({', '.join(arguments)});\n}}\n"
+        f"  {function}({', '.join(arguments)});\n}}\n"
     )

@@ -33,6 +33,7 @@ class Device:
         self.launched: list[tuple[str, list[int], tuple[int, ...]]] = []
         self.graphs: list[list[tuple[str, list[int], tuple[int, ...]]]] = []
         self.replayed: list[int] = []
+        self.set_nodes: list[list[int]] = []
         self.forgotten = 0
         self.shared: list[Any] = []
         self.reads: list[int] = []
@@ -41,7 +42,8 @@ class Device:
         """mx.fast.precompiled_cuda_kernel."""
         if name.startswith("flash_address"):
             self.addresses += 1
-            return [mx.array([4096 * self.addresses, 1, 0, 0], dtype=mx.uint32)]
+            at: int = np.asarray(memoryview(inputs[0])).ctypes.data
+            return [mx.array([at & 0xFFFFFFFF, at >> 32, 0, 0], dtype=mx.uint32)]
         return [mx.zeros(shape, dtype=t) for shape, t in zip(output_shapes, output_dtypes, strict=True)]
 
     def enter(self) -> None: ...
@@ -61,6 +63,12 @@ class Device:
 
     def capture(self) -> None:
         self.launched = []
+
+    def node(self, arguments: Any) -> Any:
+        return arguments
+
+    def set(self, graph: int, node: Any) -> None:
+        self.set_nodes.append([each.value for each in node])
 
     def captured(self) -> int:
         self.graphs.append(self.launched)
@@ -229,29 +237,38 @@ def test_logits_of_the_last_tokens(device: Device, replay: Replay) -> None:
     assert device.reads == [head[_OUTPUTS["flash_linear"][0]]]
 
 
-def test_another_cache_needs_no_recording(device: Device, replay: Replay) -> None:
-    """Its graph is that of the first, on its own cache."""
+def test_another_cache_has_the_same_graph(device: Device, replay: Replay) -> None:
+    """Of its launches, those that take the cache are set to the other, once it is another."""
     replay.logits([3], 7, 1)
     arrays = device.addresses
     another = Replay(replay._recording, mx.zeros(replay._cache.shape, dtype=mx.uint32))
-    another.logits([3], 7, 1)
+    for _ in range(2):
+        another.logits([3], 7, 1)
     assert device.addresses == arrays + 1
-    caches: list[set[int]] = [set(), set()]
-    for (name, first, _), (_, second, _) in zip(*device.graphs, strict=True):
-        for a, b in zip(first, second, strict=True):
-            if name in ("flash_attention", "flash_place") and a != b:
-                caches[0].add(a)
-                caches[1].add(b)
-            else:
-                assert a == b
-    assert [len(found) for found in caches] == [1, 1]
+    (graph,) = device.graphs
+    taking = [arguments for name, arguments, _ in graph if name in ("flash_attention", "flash_place")]
+    assert len(device.set_nodes) == len(taking) == LAYERS + 1
+    for before, after in zip(taking, device.set_nodes, strict=True):
+        assert [(a, b) for a, b in zip(before, after, strict=True) if a != b] == [(replay._at, another._at)]
+    replay.logits([3], 7, 1)
+    assert device.set_nodes[LAYERS + 1 :] == taking
 
 
-def test_a_cache_is_let_go(device: Device) -> None:
-    replay = Replay(Recording(make), mx.zeros((LAYERS, 2, 3, 64, 17), dtype=mx.uint32))
-    replay.choose([3], 7, 256)
-    assert not any(x is replay._cache for x, _ in replay._recording._recorder._addresses.values())
-    del replay
+def test_a_cache_of_another_shape_has_graphs_of_its_own(device: Device, replay: Replay) -> None:
+    replay.logits([3], 7, 1)
+    Replay(replay._recording, mx.zeros((LAYERS, 2, 3, 128, 17), dtype=mx.uint32)).logits([3], 7, 1)
+    assert len(device.graphs) == 2
+    assert not device.set_nodes
+
+
+def test_what_is_let_go(device: Device) -> None:
+    """A cache, when its passes are; graphs, when the recording is."""
+    recording = Recording(make)
+    cache = mx.zeros((LAYERS, 2, 3, 64, 17), dtype=mx.uint32)
+    Replay(recording, cache).choose([3], 7, 256)
+    assert not any(x is cache for x, _ in recording._recorder._addresses.values())
+    assert device.forgotten == 0
+    del recording
     assert device.forgotten == 1
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -41,12 +40,12 @@ _WIDE = (64, 32, 16)
 class FusedCache:
     """int8 keys and values: `rows` uint32 [layers, 2, kv_heads, capacity, row], as the launches write them."""
 
-    def __init__(self, rows: mx.array, replay: Replay | None = None) -> None:
+    def __init__(self, rows: mx.array) -> None:
         self.length = 0
         self.rows = rows
         self.position = mx.array([0], dtype=mx.int32)
         """`length` for the launches; it comes after the last pass's rows were placed."""
-        self.replay = replay
+        self.replay: Replay | None = None
         """Passes on `rows` from CUDA graphs, once there are some."""
 
     def trim(self, length: int) -> None:
@@ -87,8 +86,6 @@ class FusedBackend:
         self._decoder, self._kernels = decoder, kernels
         self._passes: dict[int, Callable[..., tuple[mx.array, mx.array]]] = {}
         self._choices: dict[int, Callable[..., tuple[mx.array, mx.array, mx.array]]] = {}
-        self._spare: list[tuple[mx.array, Replay]] = []
-        """The rows of a cache that is gone, at most one: the graphs recorded on them serve the next cache."""
 
     @classmethod
     def load(
@@ -121,8 +118,8 @@ class FusedBackend:
         return backend
 
     def rehearse(self) -> None:
-        """Record the graphs of passes of up to eight tokens, each some ten times as long as the pass, and leave them to
-        the first cache. Where that fails, with a warning, passes are MLX's operations."""
+        """Record the graphs of passes of up to eight tokens, each some ten times as long as the pass. Where that fails,
+        with a warning, passes are MLX's operations."""
         if self._recording is None:
             return
         try:
@@ -130,7 +127,6 @@ class FusedBackend:
         except RuntimeError as error:
             logger.warning("passes are not replayed from CUDA graphs: %s", error)
             self._recording = None
-            self._spare.clear()
 
     def _record_passes(self, cache: FusedCache) -> None:
         for size in range(1, min(MAX_TOKENS, self.capacity) + 1):
@@ -146,16 +142,9 @@ class FusedBackend:
         return f"mlx {version('mlx')} (fused int4 launches)"
 
     def new_cache(self) -> FusedCache:
-        rows, replay = self._spare.pop() if self._spare else self._new_rows()
-        cache = FusedCache(rows, replay)
-        if replay is not None:
-            weakref.finalize(cache, _keep, self._spare, rows, replay).atexit = False
-        return cache
-
-    def _new_rows(self) -> tuple[mx.array, Replay | None]:
         rows = self._decoder.new_cache(-(-self.capacity // 4) * 4)
         mx.eval(rows)
-        return rows, None if self._recording is None else Replay(self._recording, rows)
+        return FusedCache(rows)
 
     @while_wired
     def forward(
@@ -293,11 +282,6 @@ class FusedBackend:
             mx.eval(rows, *results)
         cache.rows, cache.position = self._decoder.place(cache.rows, rows, cache.position)
         cache.length += count
-
-
-def _keep(spare: list[tuple[mx.array, Replay]], rows: mx.array, replay: Replay) -> None:
-    if not spare:
-        spare.append((rows, replay))
 
 
 def passes(tokens: int, logits: int, *, wide: bool = True) -> Iterator[tuple[int, int]]:

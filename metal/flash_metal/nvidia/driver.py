@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from ctypes import c_int, c_uint, c_ulonglong, c_void_p
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -35,6 +36,38 @@ class _Configuration(ctypes.Structure):
         ("attributes", ctypes.POINTER(_Attribute)),
         ("count", c_uint),
     )
+
+
+class _Parameters(ctypes.Structure):
+    """CUDA_KERNEL_NODE_PARAMS_v2."""
+
+    _fields_ = (
+        ("function", c_void_p),
+        ("grid", c_uint * 6),
+        ("shared", c_uint),
+        ("arguments", c_void_p),
+        ("extra", c_void_p),
+        ("kernel", c_void_p),
+        ("context", c_void_p),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A launch of a graph."""
+
+    handle: c_void_p
+    parameters: _Parameters
+    arguments: ctypes.Array[c_void_p]
+    """Where each lies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What was captured, its nodes' handles valid as long as it is, and the same ready to run."""
+
+    captured: c_void_p
+    executable: c_void_p
 
 
 class Driver:
@@ -86,7 +119,7 @@ class Driver:
         """
         if shared:
             self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared)
-        pointers = (c_void_p * len(arguments))(*(ctypes.addressof(each) for each in arguments))
+        pointers = _pointers(arguments)
         attributes = (_Attribute * 1)(_Attribute(_OVERLAPPED, 0, (c_int * 16)(1)))
         configuration = _Configuration(
             (c_uint * 3)(*blocks), (c_uint * 3)(*threads), shared, self.stream, attributes, 1
@@ -97,19 +130,35 @@ class Driver:
         """Let launches be recorded from here on."""
         self._call("cuStreamBeginCapture_v2", self.stream, _RELAXED)
 
-    def captured(self) -> c_void_p:
-        """What was launched since `capture`, as a graph to replay."""
+    def node(self, arguments: Sequence[Argument]) -> Node:
+        """The launch captured last; `arguments`, which are its own, must live as long as it is set."""
+        status, number, count = c_int(), c_ulonglong(), ctypes.c_size_t()
+        graph, nodes, edges = c_void_p(), ctypes.POINTER(c_void_p)(), c_void_p()
+        found = map(ctypes.byref, (status, number, graph, nodes, edges, count))
+        self._call("cuStreamGetCaptureInfo_v3", self.stream, *found)
+        node = Node(c_void_p(nodes[0]), _Parameters(), _pointers(arguments))
+        self._call("cuGraphKernelNodeGetParams_v2", node.handle, ctypes.byref(node.parameters))
+        node.parameters.arguments = ctypes.addressof(node.arguments)
+        return node
+
+    def captured(self) -> Graph:
+        """What was launched since `capture`."""
         graph, executable = c_void_p(), c_void_p()
         self._call("cuStreamEndCapture", self.stream, ctypes.byref(graph))
         self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, c_ulonglong(0))
-        self._call("cuGraphDestroy", graph)
-        return executable
+        return Graph(graph, executable)
 
-    def replay(self, executable: c_void_p) -> None:
-        self._call("cuGraphLaunch", executable, self.stream)
+    def set(self, graph: Graph, node: Node) -> None:
+        """Let the node's arguments be, from the next replay on, what they hold now."""
+        parameters = ctypes.byref(node.parameters)
+        self._call("cuGraphExecKernelNodeSetParams_v2", graph.executable, node.handle, parameters)
 
-    def forget(self, executable: c_void_p) -> None:
-        self._call("cuGraphExecDestroy", executable)
+    def replay(self, graph: Graph) -> None:
+        self._call("cuGraphLaunch", graph.executable, self.stream)
+
+    def forget(self, graph: Graph) -> None:
+        self._call("cuGraphExecDestroy", graph.executable)
+        self._call("cuGraphDestroy", graph.captured)
 
     def read(self, words: NDArray[np.int32], address: int) -> None:
         """Fill `words`, some of `host_words`, with what lies at `address` on the GPU, in the stream's order."""
@@ -123,12 +172,20 @@ class Driver:
         self._call("cuStreamSynchronize", self.stream)
 
     def _call(self, name: str, *arguments: object) -> None:
-        code = getattr(self._library, name)(*arguments)
+        try:
+            function = getattr(self._library, name)
+        except AttributeError:
+            raise RuntimeError(f"{name}: the NVIDIA driver is older than CUDA 12.3") from None
+        code = function(*arguments)
         if code:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(code, ctypes.byref(text))
             what = text.value.decode() if text.value else "unknown error"
             raise RuntimeError(f"{name}: {what} ({code})")
+
+
+def _pointers(arguments: Sequence[Argument]) -> ctypes.Array[c_void_p]:
+    return (c_void_p * len(arguments))(*(ctypes.addressof(each) for each in arguments))
 
 
 @cache

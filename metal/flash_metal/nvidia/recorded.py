@@ -1,7 +1,8 @@
 """Passes as CUDA graphs: recorded once, then replayed with one call each, the chosen token fed on by the GPU.
 
 MLX spends 6 to 10 us of the host on every launch, which for a small model is most of a pass. All launches of a pass
-read the position and the tokens from the GPU's memory, so the same graph serves every pass of a size on a cache. The
+read the position and the tokens from the GPU's memory, so the same graph serves every pass of a size; those that take
+the cache, attention and the one that places the rows, are given another when it changes, a microsecond each. The
 launches are those of the decoder, in its order, on arrays that MLX allocated: it just runs once on a registry that
 takes them down.
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from flash_metal.decoder import Decoder
 from flash_metal.nvidia import kernels
-from flash_metal.nvidia.driver import Argument, driver
+from flash_metal.nvidia.driver import Argument, Node, driver
 from flash_metal.nvidia.launch import Launch
 from flash_metal.nvidia.module import Module
 from flash_metal.registry import Grid, Registry, Shape
@@ -56,35 +57,20 @@ class _Step:
     """The argument that is the address of what to fetch."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """A recorded pass, of which every cache of a shape makes a graph of its own."""
-
-    steps: Sequence[_Step]
-    shape: Shape
-    """Of the logits."""
-    logits: int
-    """Where they lie."""
-    table: mx.array
-    """What the steps fetch; it is kept."""
-    cache: int
-    """The address of the cache that it was recorded on."""
-
-
 class _Recorder:
     """Takes down launches in place of MLX; what they make lies in buffers that serve again when nobody holds them."""
 
     def __init__(self) -> None:
         self.steps: list[_Step] = []
         self._buffers: list[mx.array] = []
-        self._addresses: dict[int, tuple[mx.array, int]] = {}
+        self._addresses: dict[int, tuple[mx.array, c_ulonglong]] = {}
 
     def take(self, launch: Launch) -> list[mx.array]:
         made = [self._buffer(shape, dtype) for shape, dtype in launch.outputs]
         ahead = c_ulonglong() if launch.fetches else None
-        arguments: list[Argument] = [c_ulonglong(self.address(array)) for array in launch.inputs]
+        arguments: list[Argument] = [self.argument(array) for array in launch.inputs]
         arguments += [ahead] if ahead is not None else []
-        arguments += [c_ulonglong(self.address(array)) for array in made]
+        arguments += [self.argument(array) for array in made]
         arguments += map(c_int, launch.scalars)
         parts = launch.parts
         matrix = [
@@ -110,15 +96,17 @@ class _Recorder:
 
     def address(self, x: mx.array) -> int:
         """Where `x` lies on the GPU; it is kept until `forget`."""
+        return self.argument(x).value
+
+    def argument(self, x: mx.array) -> c_ulonglong:
+        """Its address, the same object for every launch that takes it."""
         if id(x) not in self._addresses:
-            mx.eval(x)
-            low, high, *_ = np.array(kernels.address(x)).tolist()
-            self.know(x, high << 32 | low)
+            self.know(x, address(x))
         return self._addresses[id(x)][1]
 
     def know(self, x: mx.array, address: int) -> None:
         """Take `x` to lie at `address`."""
-        self._addresses[id(x)] = x, address
+        self._addresses[id(x)] = x, c_ulonglong(address)
 
     def forget(self, x: mx.array) -> None:
         self._addresses.pop(id(x), None)
@@ -133,6 +121,13 @@ class _Recorder:
         mx.eval(made)
         self._buffers.append(made)
         return made
+
+
+def address(x: mx.array) -> int:
+    """Where `x` lies on the GPU."""
+    mx.eval(x)
+    low, high, *_ = np.array(kernels.address(x)).tolist()
+    return int(high << 32 | low)
 
 
 def _unheld() -> int:
@@ -187,25 +182,24 @@ class Recording:
             )
         )
         self._position = mx.zeros((4,), dtype=mx.int32)
-        self._plans: dict[tuple[object, ...], _Plan] = {}
+        self._graphs: dict[tuple[object, ...], Graph] = {}
         self._ids = mx.zeros((MOST,), dtype=mx.int32)
         mx.eval(self._position, self._ids)  # a thread cannot evaluate what another one has begun
         self.given, self._given_at = driver().host_words(MOST + 1)
         self.chosen, self._chosen_at = driver().host_words(2 * SLOTS)
 
     def graph(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int = 0) -> Graph:
-        """A pass of so many tokens on `cache`: of those `given` by the host, or of the one chosen last.
+        """A pass of so many tokens on caches of the shape of `cache`: of those `given` by the host, or of the one
+        chosen last.
 
         logits: of the last so many tokens, at most 8. With a vocabulary, tokens are chosen among the ids below it.
         """
         key = tokens, logits, given, vocabulary, cache.shape
-        if key not in self._plans:
-            self._plans[key] = self._record(cache, tokens, logits=logits, given=given, vocabulary=vocabulary)
-        at = self._recorder.address(cache)
-        self._recorder.forget(cache)
-        return Graph(self._plans[key], at)
+        if key not in self._graphs:
+            self._graphs[key] = self._record(cache, tokens, logits=logits, given=given, vocabulary=vocabulary)
+        return self._graphs[key]
 
-    def _record(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int) -> _Plan:
+    def _record(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int) -> Graph:
         recorder = self._recorder
         recorder.steps = []
         ids, position = recorder.address(self._ids), recorder.address(self._position)
@@ -226,10 +220,10 @@ class Recording:
         for number, step in enumerate(recorder.steps):
             if step.ahead is not None:
                 step.ahead.value = first + number * table.nbytes // len(recorder.steps)
-        plan = _Plan(recorder.steps, made.shape, at, table, recorder.address(cache))
+        graph = Graph(recorder.steps, recorder.argument(cache), table, made.shape, at)
         for array in (read, cache, table):
             recorder.forget(array)
-        return plan
+        return graph
 
 
 def _resident(scalar: mx.array) -> mx.array:
@@ -238,22 +232,36 @@ def _resident(scalar: mx.array) -> mx.array:
 
 
 class Graph:
-    """Launches that the GPU runs one after the other at one call: a pass, whose logits then lie at an address."""
+    """Launches that the GPU runs one after the other at one call: a pass on any cache of a shape."""
 
-    def __init__(self, plan: _Plan, cache: int) -> None:
-        """cache: the address of that which it works on."""
-        self.shape, self.logits, self._plan = plan.shape, plan.logits, plan
+    def __init__(
+        self, steps: Sequence[_Step], cache: c_ulonglong, table: mx.array, shape: Shape, logits: int
+    ) -> None:
+        """cache: that of the arguments which is the cache's address. table: what the steps fetch. shape: of the logits,
+        which then lie at the address `logits`."""
+        self.shape, self.logits = shape, logits
+        self._table, self._cache, self._at = table, cache, cache.value
+        self._taking: list[Node] = []
         cuda = driver()
-        functions = {step.module: _function(step.module) for step in plan.steps}
+        functions = {step.module: _function(step.module) for step in steps}
         cuda.capture()
-        for step in plan.steps:
-            arguments = [c_ulonglong(cache) if x.value == plan.cache else x for x in step.arguments]
-            cuda.launch(functions[step.module], arguments, step.blocks, step.threads, step.shared)
-        self._executable = cuda.captured()
-        weakref.finalize(self, cuda.forget, self._executable)
+        for step in steps:
+            cuda.launch(functions[step.module], step.arguments, step.blocks, step.threads, step.shared)
+            if any(each is cache for each in step.arguments):
+                self._taking.append(cuda.node(step.arguments))
+        self._steps, self._graph = steps, cuda.captured()
+        weakref.finalize(self, cuda.forget, self._graph)
 
-    def start(self) -> None:
-        driver().replay(self._executable)
+    def start(self, cache: int) -> None:
+        """Run on the cache at this address."""
+        cuda = driver()
+        if self._at != cache:
+            self._at = 0
+            self._cache.value = cache
+            for node in self._taking:
+                cuda.set(self._graph, node)
+            self._at = cache
+        cuda.replay(self._graph)
 
 
 @cache
@@ -272,7 +280,7 @@ class Replay:
 
     def __init__(self, recording: Recording, cache: mx.array) -> None:
         self._recording, self._cache = recording, cache
-        self._graphs: dict[tuple[int, int, bool, int], Graph] = {}
+        self._at = address(cache)
 
     def choose(
         self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1
@@ -284,7 +292,7 @@ class Replay:
         """
         self._begin(tokens, position, len(tokens), vocabulary)
         for _ in range(passes - 1):
-            self._graph(1, 1, False, vocabulary).start()
+            self._graph(1, 1, given=False, vocabulary=vocabulary).start(self._at)
         driver().wait()
         slots = np.arange(position, position + len(tokens) + passes - 1) % SLOTS
         chosen, logprobs = np.split(self._recording.chosen, 2)
@@ -303,16 +311,11 @@ class Replay:
     def _begin(self, tokens: Sequence[int], position: int, logits: int, vocabulary: int) -> Graph:
         driver().enter()
         given = self._recording.given
-        graph = self._graph(len(tokens), logits, True, vocabulary)
+        graph = self._graph(len(tokens), logits, given=True, vocabulary=vocabulary)
         given[: len(tokens)] = tokens
         given[MOST] = position
-        graph.start()
+        graph.start(self._at)
         return graph
 
-    def _graph(self, tokens: int, logits: int, given: bool, vocabulary: int) -> Graph:
-        key = tokens, logits, given, vocabulary
-        if key not in self._graphs:
-            self._graphs[key] = self._recording.graph(
-                self._cache, tokens, logits=logits, given=given, vocabulary=vocabulary
-            )
-        return self._graphs[key]
+    def _graph(self, tokens: int, logits: int, *, given: bool, vocabulary: int) -> Graph:
+        return self._recording.graph(self._cache, tokens, logits=logits, given=given, vocabulary=vocabulary)

@@ -1,10 +1,10 @@
-"""Graphs are recorded on a cache's rows: they are recorded before they are needed, and outlive the cache."""
+"""Passes are recorded at load, and run on the rows of the cache that they are given."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import mlx.core as mx
 import numpy as np
@@ -17,9 +17,10 @@ from flash_engine.backends.fused import FusedBackend
 class Replay:
     """Passes that are only noted: (tokens, logits), or (tokens, the vocabulary) of those with choices."""
 
+    noted: ClassVar[list[tuple[int, Any]]] = []
+
     def __init__(self, recording: object, cache: mx.array) -> None:
         self.cache = cache
-        self.noted: list[tuple[int, Any]] = []
 
     def logits(self, tokens: Sequence[int], position: int, count: int) -> Any:
         self.noted.append((len(tokens), count))
@@ -33,6 +34,7 @@ class Replay:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> FusedBackend:
     monkeypatch.setattr(fused, "Replay", Replay)
+    monkeypatch.setattr(Replay, "noted", [])
     config: Any = SimpleNamespace(vocab_size=64)
     decoder: Any = SimpleNamespace(
         new_cache=lambda capacity: mx.zeros((1, 2, 1, capacity, 17), dtype=mx.uint32)
@@ -40,20 +42,6 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> FusedBackend:
     recording: Any = object()
     kernels: Any = None
     return FusedBackend(config, 32, decoder, kernels, recording)
-
-
-def test_the_next_cache_has_the_graphs_of_the_last(backend: FusedBackend) -> None:
-    first, second = backend.new_cache(), backend.new_cache()
-    rows, replay = first.rows, first.replay
-    assert second.rows is not rows
-    backend.forward([1, 2, 3], first, logits=3)
-    del first
-    third = backend.new_cache()
-    assert third.rows is rows
-    assert third.replay is replay
-    assert third.length == 0
-    del second, third
-    assert len(backend._spare) == 1
 
 
 def test_a_fork_has_rows_of_its_own(backend: FusedBackend) -> None:
@@ -70,10 +58,7 @@ def test_a_fork_has_rows_of_its_own(backend: FusedBackend) -> None:
 
 def test_narrow_passes_are_recorded_at_load(backend: FusedBackend) -> None:
     backend.rehearse()
-    cache = backend.new_cache()
-    assert cache.length == 0
-    noted: Any = cache.replay
-    assert set(noted.noted) == {
+    assert set(Replay.noted) == {
         *((size, 1) for size in range(1, 9)),
         *((size, size) for size in range(1, 9)),
         (1, "of 64"),
@@ -91,4 +76,3 @@ def test_what_cannot_be_recorded_is_launched_by_mlx(
     backend.rehearse()
     assert "not replayed from CUDA graphs: cuGraphInstantiateWithFlags" in caplog.text
     assert backend._recording is None
-    assert backend.new_cache().replay is None
