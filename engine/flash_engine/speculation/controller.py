@@ -16,8 +16,9 @@ from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
 from flash_engine.speculation.costs import PassCosts
-from flash_engine.speculation.draft import LONGEST, Source
+from flash_engine.speculation.draft import GRADES, LONGEST, Source
 from flash_engine.speculation.ledger import Ledger
+from flash_engine.speculation.text import PRIOR as TEXT_PRIOR
 
 _FOLLOW = 0.04
 """How fast running means follow."""
@@ -63,7 +64,10 @@ class Controller:
         self.ledger = Ledger(costs)
         self.choices: Counter[Choice] = Counter()
         """Rounds by what was chosen."""
-        self.acceptance = {source: Acceptance() for source in Source}
+        self.acceptance = {
+            Source.MODEL: Acceptance([(grade + 0.5) / GRADES for grade in range(GRADES)]),
+            Source.TEXT: Acceptance(TEXT_PRIOR),
+        }
         self.draft_seconds = draft_seconds
         self.read_seconds = draft_seconds / 8
         self.model_gain = 2 * _BENEFIT_OF_DOUBT
@@ -72,6 +76,7 @@ class Controller:
         self._seconds = costs.seconds(1)
         self._pause = _PAUSES[0]
         self._paused = 0
+        self._reason = Choice.PAUSED
         self._rested = 0
 
     @property
@@ -127,17 +132,24 @@ class Controller:
         """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""
         return (behind - 1) * self.read_seconds + drafts * self.draft_seconds
 
+    def pause(self) -> Choice | None:
+        """Why the draft model pauses, of which this is a round; None: it does not."""
+        if not self._paused:
+            return None
+        self._paused -= 1
+        return self._reason
+
     def objection(self, behind: int, drafting: float) -> Choice | None:
         """Why the draft model should not draft now, having `behind` tokens of the session to read first; None: it
         should. drafting: seconds of this round spent already.
 
         It pauses when it does not pay, ever longer, and is then tried again.
         """
+        if pause := self.pause():
+            return pause
         if not self._can_pay():
+            self._paused, self._reason = _PAUSES[0] - 1, Choice.DEAR
             return Choice.DEAR
-        if self._paused:
-            self._paused -= 1
-            return Choice.PAUSED
         if not self.ledger.affords(drafting + self.price(behind, 1), 1):
             return Choice.BUDGET
         if self.model_gain <= 0:
@@ -152,6 +164,7 @@ class Controller:
         self.model_gain += _FOLLOW * (gain - self.model_gain)
         if self.model_gain <= 0:
             self._paused = self._rested = self._pause
+            self._reason = Choice.PAUSED
             self._pause = min(2 * self._pause, _PAUSES[1])
         elif self.model_gain > 2 * _BENEFIT_OF_DOUBT:
             self._pause = _PAUSES[0]
@@ -161,6 +174,13 @@ class Controller:
         self._tokens += _FOLLOW * (committed - self._tokens)
         self._seconds += _FOLLOW * (seconds - self._seconds)
         self.ledger.settle(committed, seconds)
+
+    def decoded_plainly(self, rounds: int, seconds: float) -> None:
+        """Take note of plain rounds, before which `seconds` were spent on thinking about drafts."""
+        plain, kept = self.costs.seconds(1), (1 - _FOLLOW) ** rounds
+        self._tokens = 1 + kept * (self._tokens - 1)
+        self._seconds = plain + kept * (self._seconds - plain)
+        self.ledger.settle(rounds, rounds * plain + seconds)
 
     def drafted(self, tokens: int, seconds: float) -> None:
         """Take note that drafting `tokens` with the draft model took `seconds`."""

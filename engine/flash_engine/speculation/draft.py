@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice, takewhile
 from typing import Self
 
 from flash_engine.constraint import remaining
@@ -63,6 +64,9 @@ class Bounds:
 
     def cut(self, tokens: Iterable[int]) -> list[int]:
         """`tokens` up to where a draft has to end."""
+        if not self.remainder:
+            ends = self.tokenizer.ending(self.stop, self.until)
+            return list(takewhile(lambda token: not ends[token], islice(tokens, self.most)))
         kept: list[int] = []
         bounds = self
         for token in tokens:

@@ -26,10 +26,14 @@ class Guess:
         self.tokens.append(token)
         self.grades.append(grade)
 
+    def reaches(self, length: int) -> bool:
+        """Whether it has tokens behind the first `length`."""
+        return self.start <= length < len(self.tokens)
+
     def after(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
         """What it says about what follows `tokens`; empty if it says nothing."""
         length = len(tokens)
-        if not self.start <= length < len(self.tokens) or self.tokens[:length] != list(tokens):
+        if not self.reaches(length) or self.tokens[:length] != list(tokens):
             return Draft()
         kept = bounds.cut(self.tokens[length : length + bounds.most])
         return Draft(kept, self.grades[length - self.start :][: len(kept)])

@@ -95,6 +95,10 @@ class ModelDrafter:
         """What the last guess says about what follows `tokens`: a draft at no price."""
         return self._guess.after(tokens, bounds)
 
+    def has_guess(self, length: int) -> bool:
+        """Whether the last guess may say something about what follows `length` tokens."""
+        return self._guess.reaches(length)
+
     def truncate(self, length: int) -> None:
         self._agreed = min(self._agreed, length)
 

@@ -13,7 +13,8 @@ from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
 from flash_engine.speculation.model import Finish, ModelDrafter
 from flash_engine.speculation.text import TextDrafter
 
-_LONGEST_REST = 32
+_RESTS = (8, 32)
+"""Rounds of a rest at least, for each ends with thinking again, and at most."""
 
 
 @dataclass(slots=True)
@@ -42,15 +43,14 @@ class _Round:
     """One pass of the main model with a draft, or without."""
 
     choice: Choice
+    source: Source = Source.TEXT
     draft: Draft = field(default_factory=Draft)
+    length: int = 0
+    """Tokens of the draft that are verified."""
     seconds: float = 0.0
     """Spent on drafting and, once it is done, on the pass."""
     accepted: int = 0
     is_verified: bool = False
-
-    @property
-    def source(self) -> Source:
-        return Source.TEXT if self.choice is Choice.TEXT else Source.MODEL
 
 
 class Speculator:
@@ -71,43 +71,62 @@ class Speculator:
         self._clock = clock
         self._round: _Round | None = None
         self._resting = 0
-        self._rested = 0
+        self._plain = 0
+        self._thought = 0.0
+        """Rounds without a proposal that the controller does not know of yet, and the seconds of finding that out."""
 
-    def rests(self) -> bool:
-        """Whether the next pass is plain, with no proposal asked for: no loss is affordable until some tokens are out.
+    def rests(self, tokens: Sequence[int]) -> bool:
+        """Whether the next pass, of the last of `tokens`, is plain, with no proposal asked for: no loss is affordable
+        until some tokens are out, or there is nothing to draft from.
 
         Even to think about drafts costs a little then: Python, its memory flushed from the caches by every pass.
         """
-        if not self._resting:
-            return False
         self._finish()
-        self._resting -= 1
-        self._rested += 1
+        if self._resting:
+            self._resting -= 1
+            choice: Choice | None = Choice.BUDGET
+        else:
+            begin = self._clock()
+            choice = self._hopeless(tokens)
+            self._thought += self._clock() - begin
+        if choice is None:
+            self._controller.decoded_plainly(self._plain, self._thought)
+            self._plain, self._thought = 0, 0.0
+            return False
+        self._plain += 1
+        self._controller.choices[choice] += 1
         self.tally.passes += 1
-        if not self._resting:
-            self._wake()
         return True
 
     def propose(
-        self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None = None
+        self, tokens: Sequence[int], within: Callable[[], Bounds], cancel: threading.Event | None = None
     ) -> list[int]:
-        """What to verify in the pass of the last of `tokens`; [] for a plain pass. Raises Cancelled."""
-        self._finish()
+        """What to verify in the pass of the last of `tokens`; [] for a plain pass. `rests` has said no. Raises
+        Cancelled.
+
+        within: the bounds; not asked for if no loss is affordable.
+        """
         begin = self._clock()
-        round_ = self._best(tokens, bounds, begin, cancel) if bounds.most > 0 else _Round(Choice.UNSURE)
-        costs = self._controller.costs
-        dearest = max(2 * round_.seconds, costs.seconds(1))
-        round_.seconds = min(self._clock() - begin, dearest)
+        controller = self._controller
+        # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
+        passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
+        if passes:
+            round_ = self._rest(passes)
+        else:
+            bounds = within()
+            round_ = self._best(tokens, bounds, begin, cancel) if bounds.most > 0 else _Round(Choice.UNSURE)
         self._round = round_
-        self._controller.choices[round_.choice] += 1
+        controller.choices[round_.choice] += 1
         self.tally.passes += 1
-        self.tally.drafted[round_.source] += len(round_.draft.tokens)
-        return round_.draft.tokens
+        self.tally.drafted[round_.source] += round_.length
+        dearest = max(2 * round_.seconds, controller.costs.seconds(1))
+        round_.seconds = min(self._clock() - begin, dearest)
+        return round_.draft.tokens[: round_.length]
 
     def verified(self, seconds: float) -> None:
         """The pass with the last proposal took `seconds`."""
         if self._round:
-            costs, size = self._controller.costs, 1 + len(self._round.draft.tokens)
+            costs, size = self._controller.costs, 1 + self._round.length
             counted = costs.measured(size, seconds)
             self._round.seconds += counted if size > 1 else costs.seconds(size)
             self._round.is_verified = True
@@ -115,15 +134,20 @@ class Speculator:
     def chosen(self, token: int) -> None:
         """`token` is the session's next one: a verdict on the draft, as far as it was right until now."""
         round_ = self._round
-        if round_ is None or round_.accepted == len(round_.draft.tokens):
+        if round_ is None:
             return
-        place = round_.accepted
-        right = round_.draft.tokens[place] == token
-        self._controller.acceptance[round_.source].judge(place, round_.draft.grades[place], right)
-        if right:
-            round_.accepted += 1
-            self.tally.accepted[round_.source] += 1
-        else:
+        place, draft = round_.accepted, round_.draft
+        if place == len(draft.tokens):
+            self._finish()
+            return
+        right = draft.tokens[place] == token
+        acceptance = self._controller.acceptance[round_.source]
+        acceptance.judge(draft.grades[place], right)
+        if place < round_.length:
+            acceptance.verified(place, right)
+            round_.accepted += right
+            self.tally.accepted[round_.source] += right
+        if not right or place == round_.length:
             self._finish()
 
     def truncate(self, length: int) -> None:
@@ -167,35 +191,40 @@ class Speculator:
         """For a fork of the session, with a tally of its own."""
         return type(self)(self._controller, self._model and self._model.fork(), self._texts, self._clock)
 
+    def _hopeless(self, tokens: Sequence[int]) -> Choice | None:
+        """Why without any search nothing can be drafted: the draft model is not to be asked, and the texts do not know
+        the end of `tokens`. None: something can."""
+        if self._texts and self._texts.knows(tokens):
+            return None
+        if self._model is None:
+            return Choice.UNSURE
+        return None if self._model.has_guess(len(tokens)) else self._controller.pause()
+
     def _best(
         self, tokens: Sequence[int], bounds: Bounds, begin: float, cancel: threading.Event | None
     ) -> _Round:
         """The round that promises most, its `seconds` those that its drafting should take."""
         controller, model = self._controller, self._model
-        # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
-        passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
-        if passes:
-            return self._rest(passes)
-        gain = 0.0
-        best = _Round(Choice.UNSURE)
+        best, gain = _Round(Choice.UNSURE), 0.0
         if self._texts:
             draft = self._texts.draft(tokens, bounds)
             length, gain = controller.best_length(Source.TEXT, draft.grades, self._clock() - begin)
-            if length:
-                best = _Round(Choice.TEXT, draft.first(length))
+            best = _Round(Choice.TEXT if length else Choice.UNSURE, Source.TEXT, draft, length)
         guess = model.guessed(tokens, bounds) if model else Draft()
         length, more = controller.best_length(Source.MODEL, guess.grades, self._clock() - begin)
         if more > gain:
-            return _Round(Choice.GUESS, guess.first(length))
+            return _Round(Choice.GUESS, Source.MODEL, guess, length)
         if model is None or (gain > 0 and gain >= controller.model_gain):
             return best
         behind = model.behind(tokens)
         objection = controller.objection(behind, self._clock() - begin)
-        if objection is Choice.BUDGET and not best.draft.tokens:
-            return self._rest(controller.ledger.passes_until(controller.price(behind, 1), 1))
-        if objection:
-            return best if best.draft.tokens else _Round(objection)
-        return self._draft(model, tokens, bounds, begin, cancel)
+        if objection is None:
+            return self._draft(model, tokens, bounds, begin, best, gain, cancel)
+        if not best.length:
+            if objection is Choice.BUDGET:
+                return self._rest(controller.ledger.passes_until(controller.price(behind, 1), 1))
+            best.choice = objection
+        return best
 
     def _draft(
         self,
@@ -203,8 +232,11 @@ class Speculator:
         tokens: Sequence[int],
         bounds: Bounds,
         begin: float,
+        other: _Round,
+        least: float,
         cancel: threading.Event | None,
     ) -> _Round:
+        """A draft of the draft model's, or the `other` round if it gains no more than that one's `least`."""
         controller = self._controller
         behind = model.behind(tokens)
         start = self._clock()
@@ -218,20 +250,17 @@ class Speculator:
             controller.read(behind, begun - start)
         controller.drafted(max(len(draft.tokens), 1), end - begun)
         length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
-        controller.tried_model(gain, len(draft.tokens))
-        return _Round(Choice.MODEL if length else Choice.UNSURE, draft.first(length), expected)
+        controller.tried_model(max(gain - least, 0.0), len(draft.tokens))
+        if gain > least or not other.length:
+            choice = Choice.MODEL if length else Choice.UNSURE
+            return _Round(choice, Source.MODEL, draft, length, expected)
+        other.seconds = expected
+        return other
 
     def _rest(self, passes: int) -> _Round:
-        """A plain round, and as many more as make `passes`."""
-        self._resting = max(min(passes, _LONGEST_REST) - 1, 0)
+        """A plain round, and about as many more as make `passes`."""
+        self._resting = min(max(passes, _RESTS[0]), _RESTS[1]) - 1
         return _Round(Choice.BUDGET)
-
-    def _wake(self) -> None:
-        """Account for the passes of a rest."""
-        self._controller.choices[Choice.BUDGET] += self._rested
-        for _ in range(self._rested):
-            self._controller.finished(1, self._controller.costs.seconds(1))
-        self._rested = 0
 
     def _finish(self) -> None:
         round_, self._round = self._round, None

@@ -51,6 +51,10 @@ class SuffixIndex:
             earlier[end] = latest.get(key, _GAP)
             latest[key] = end
 
+    def knows(self, tokens: Sequence[int]) -> bool:
+        """Whether `matches` finds anything."""
+        return tuple(tokens[-_KEY:]) in self._latest
+
     def matches(self, tokens: Sequence[int], count: int) -> Iterator[Match]:
         """Earlier occurrences of the end of `tokens`, the latest first, each with up to `count` tokens after it."""
         if len(tokens) < _KEY:

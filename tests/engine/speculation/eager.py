@@ -36,6 +36,9 @@ class Eager(Controller):
     def bars(self, drafting: float, most: int) -> list[float]:
         return [0.0] * most
 
+    def pause(self) -> None:
+        return None
+
     def objection(self, behind: int, drafting: float) -> None:
         return None
 

@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from flash_engine import KVCache, Logits, Tokenizer
-from flash_engine.speculation import Choice, Controller, PassCosts, Source
+from flash_engine.speculation import (
+    Bounds,
+    Choice,
+    Controller,
+    Corpus,
+    PassCosts,
+    Source,
+    Speculator,
+    TextDrafter,
+)
+from flash_engine.speculation.ledger import TOLERANCE
 
 from ..scripted import CONFIG, ScriptedBackend, ScriptedCache
 from .eager import eager_session
@@ -81,9 +91,38 @@ def test_a_draft_goes_on_while_it_pays() -> None:
 
 def test_a_draft_is_no_longer_than_what_is_affordable() -> None:
     one = controller(2.0, 2.3, 2.6, 2.9, 3.2, 3.5, 3.8, 4.1)
-    one.ledger.ahead = 3 * (0.3 + 0.1) * MS - 0.015 * 2.0 * MS + 1e-9
+    one.ledger.ahead = 3 * (0.3 + 0.1) * MS - TOLERANCE * 2.0 * MS + 1e-9
     assert len(one.bars(0.0, 7)) == 3
     assert not one.bars(1.0, 7)
+
+
+def test_what_is_proposed_is_judged_whether_it_is_verified_or_not(tokenizer: Tokenizer) -> None:
+    """So a source that was thought bad is seen to be good without a pass spent on it."""
+    one = Controller(PassCosts([float(size) for size in range(1, 9)]))
+    corpus = Corpus(tokenizer)
+    text = list(range(300, 360))
+    corpus.add(text)
+    speculator = Speculator(one, None, TextDrafter(corpus))
+    acceptance = one.acceptance[Source.TEXT]
+    before = acceptance.chances.copy()
+    for end in range(3, 40):
+        assert not speculator.rests(text[:end])
+        assert not speculator.propose(text[:end], lambda: Bounds(tokenizer, 7, b"", frozenset(), b""))
+        speculator.verified(1.0)
+        speculator.chosen(text[end])
+    assert one.choices[Choice.UNSURE] == 37
+    assert acceptance.chances[9] > before[9]
+    assert not any(acceptance.judged)
+
+
+def test_a_round_without_a_draft_model_and_a_known_text_rests(tokenizer: Tokenizer) -> None:
+    one = controller(*[2.0] * 8)
+    speculator = Speculator(one, None, TextDrafter(Corpus(tokenizer)))
+    ahead = one.ledger.ahead
+    for _ in range(5):
+        assert speculator.rests([300, 301, 302])
+    assert one.choices[Choice.UNSURE] == speculator.tally.passes == 5
+    assert one.ledger.ahead == ahead
 
 
 class FourTokens(ScriptedBackend):

@@ -85,6 +85,36 @@ def test_memory_is_bounded_and_open_texts_are_read_again(tokenizer: Tokenizer) -
     assert list(corpus.index.matches(tokenizer.encode("alpha = beta("), 3))
 
 
+def test_places_that_say_something_else_lower_the_grade(tokenizer: Tokenizer) -> None:
+    bounds = Bounds(tokenizer, 5, b"", frozenset(), b"")
+    corpus = Corpus(tokenizer)
+    drafter = TextDrafter(corpus)
+    head = [300, 301, 302]
+    assert not drafter.knows(head)
+    corpus.add([*head, 400, 401, 402])
+    alone = drafter.draft(head, bounds)
+    assert drafter.knows(head)
+    assert alone.tokens == [400, 401, 402]
+    assert alone.grades == sorted(alone.grades)
+    corpus.add([*head, 400, 401, 403])
+    agreed = drafter.draft(head, bounds)
+    assert agreed.tokens == [400, 401, 403]
+    assert agreed.grades[0] > alone.grades[0]
+    assert agreed.grades[2] < alone.grades[0]
+
+
+def test_a_draft_ends_at_what_ends_the_text(tokenizer: Tokenizer) -> None:
+    text = tokenizer.encode("alpha = beta\ngamma = delta")
+    newline = next(place for place, token in enumerate(text) if b"\n" in tokenizer.token_bytes(token))
+    for bounds, count in (
+        (Bounds(tokenizer, 50, b"", frozenset(), b""), len(text)),
+        (Bounds(tokenizer, 2, b"", frozenset(), b""), 2),
+        (Bounds(tokenizer, 50, b"", frozenset(), b"\n"), newline),
+        (Bounds(tokenizer, 50, b"", frozenset(text[1:2]), b""), 1),
+    ):
+        assert bounds.cut(text) == text[:count]
+
+
 @pytest.mark.parametrize("device", NATIVE)
 def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, device: str) -> None:
     """After any acceptance, rejection, trim or fork it drafts what it would draft afresh."""

@@ -60,11 +60,11 @@ class World:
         self.now += MS * ms
 
     def round(self, tokenizer: Tokenizer) -> None:
-        if self._speculator.rests():
+        if self._speculator.rests([0]):
             self.spend(self._pass_ms[0])
             self.committed += 1
             return
-        drafts = self._speculator.propose([0], Bounds(tokenizer, 7, b"", frozenset(), b""))
+        drafts = self._speculator.propose([0], lambda: Bounds(tokenizer, 7, b"", frozenset(), b""))
         self.spend(self._pass_ms[len(drafts)])
         self._speculator.verified(MS * self._pass_ms[len(drafts)])
         right = self._accepts(self.committed)
@@ -107,10 +107,16 @@ class Model(ModelDrafter):
     def guessed(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
         return Draft()
 
+    def has_guess(self, length: int) -> bool:
+        return False
+
 
 class Texts(TextDrafter):
     def __init__(self, world: World) -> None:
         self._world = world
+
+    def knows(self, tokens: Sequence[int]) -> bool:
+        return True
 
     def draft(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
         self._world.spend(self._world.text_ms or 0.0)
