@@ -77,6 +77,7 @@ async def _play(
                 await typist.look(passage[0].start)
                 if typist.shown:
                     break
+            typist.come()
             await typist.type(passage)
             await typist.settle()
     return typist

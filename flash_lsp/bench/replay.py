@@ -61,6 +61,7 @@ async def replay(
             asked_before = len(typist.requests)
             since: dict[str, Any] | None = None
             jump = _Jump(is_long=typist.recording.finished.count("\n") >= _LONG_LINES)
+            typist.come()
             for key in passage:
                 await typist.type([key])
                 jump.at = jump.at or time.perf_counter()

@@ -91,12 +91,15 @@ class Typist:
         self.shown = Shown(reply.text, offset) if reply.text else None
         self._watch(self)
 
+    def come(self) -> None:
+        """Turn to the document: the gap before the next key counts from now."""
+        self._due = time.perf_counter()
+
     async def settle(self) -> None:
         """Wait until every request is answered."""
         if self._asking:
             await asyncio.wait(self._asking)
         self._raise_failed()
-        self._due = max(self._due, time.perf_counter())
 
     def _raise_failed(self) -> None:
         """Forget the requests that are done; if one failed, give up the others and raise its error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def typist(editor: ScriptedEditor, recording: Recording, **options: Any) -> Typi
 
 async def type_all(typist: Typist) -> None:
     for passage in typist.recording.passages:
+        typist.come()
         await typist.type(passage)
         await typist.settle()
 
@@ -84,6 +86,17 @@ async def test_requests_wait_for_the_debounce() -> None:
     person = typist(ScriptedEditor(lambda text, offset: "x"), script, debounce_ms=10_000 / 50)
     await type_all(person)
     assert 0 < len(person.requests) < script.keys / 2
+
+
+async def test_who_types_elsewhere_first_does_not_hurry_afterwards() -> None:
+    script = recording(40)
+    person = typist(ScriptedEditor(lambda text, offset: "x"), script, speed=10.0)
+    await asyncio.sleep(0.3)
+    person.come()
+    began = time.perf_counter()
+    await person.type(script.passages[0])
+    assert time.perf_counter() - began >= sum(key.gap_ms for key in script.passages[0]) / 1000 / 10.0
+    await person.settle()
 
 
 async def test_a_reply_after_the_next_key_is_superseded() -> None:
