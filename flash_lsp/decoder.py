@@ -14,7 +14,7 @@ from typing import Any
 from cachetools import LRUCache
 
 from flash_engine import Cancel, Cancelled, Engine, FlashError, Session
-from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.completer import Completer
 from flash_lsp.context.lineage import Lineage, new_lineage
 from flash_lsp.context.plan import Planner
 from flash_lsp.context.recent import Surroundings
@@ -24,6 +24,7 @@ from flash_lsp.inference import InferenceEngine
 from flash_lsp.recall import Recall
 from flash_lsp.settings import QUANTIZE, Settings
 from flash_lsp.study import Changes, Study
+from flash_lsp.suggestion import Suggestion
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from flash_lsp.answers import Place
 
 if TYPE_CHECKING:
-    from flash_lsp.completer import Suggestion
+    from flash_lsp.suggestion import Suggestion
 
 _OPEN_WORD = re.compile(r"\w+\Z")
 

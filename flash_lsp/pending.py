@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from flash_lsp.answers import Place
 
 if TYPE_CHECKING:
-    from flash_lsp.completer import Suggestion
+    from flash_lsp.suggestion import Suggestion
 
 
 class Timer(Protocol):

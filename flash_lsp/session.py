@@ -21,7 +21,7 @@ from flash_lsp.settings import Settings
 from flash_lsp.text import Document, Edit
 
 if TYPE_CHECKING:
-    from flash_lsp.completer import Suggestion
+    from flash_lsp.suggestion import Suggestion
 
 
 OUT_OF_TIME = "out-of-time"
@@ -211,7 +211,7 @@ class DocumentSession:
         self._land()
         if self._decoder is None:
             return
-        flight = self._flight = Flight(place, candidates, self._gate(candidates) if gate is None else gate)
+        flight = self._flight = Flight(place, candidates, self.gate(candidates) if gate is None else gate)
         job = Job(
             self.document.uri,
             self._path,
@@ -308,7 +308,7 @@ class DocumentSession:
             cut,
         )
 
-    def _gate(self, candidates: int) -> float:
+    def gate(self, candidates: int) -> float:
         """The mean log-probability that a text needs; who asks for candidates judges them himself."""
         return filters.GATES[self.settings.eagerness] if candidates == 1 else -math.inf
 

@@ -17,12 +17,13 @@ import flash_lsp
 from flash_engine import Engine, Session
 from flash_lsp import filters
 from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right, with_tail_right
-from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.completer import Completer
 from flash_lsp.prompt import templates
 from flash_lsp.prompt.builder import assemble
 from flash_lsp.prompt.encoder import BlockEncoder, Encoder
 from flash_lsp.prompt.templates import FimTemplate, Order
 from flash_lsp.prompt.window import Window
+from flash_lsp.suggestion import Suggestion
 
 _MAX_TOKENS = 64
 _ANCHORS = (20, 5, 1, 0)

@@ -63,7 +63,8 @@ def complete_batch(
     from rich.progress import track
 
     from flash_lsp.cli.engine import load_engine
-    from flash_lsp.completer import Completer, Suggestion
+    from flash_lsp.completer import Completer
+    from flash_lsp.suggestion import Suggestion
 
     with load_engine(engine_options) as engine:
         completer = Completer(engine)

@@ -14,9 +14,10 @@ import pytest
 from engine.scripted import CONFIG, ScriptedBackend
 
 from flash_engine import CapacityError, Engine, ModelError, Session, Token, Tokenizer
-from flash_lsp.completer import Completer, Suggestion, _Output
+from flash_lsp.completer import Completer
 from flash_lsp.filters.statement import statement_end
 from flash_lsp.prompt.window import PromptState
+from flash_lsp.suggestion import Output, Suggestion
 
 END_OF_TEXT = 0
 MIDDLE = 8
@@ -144,10 +145,11 @@ def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) ->
     ],
 )
 def test_the_likely_beginning(tokens: list[tuple[str, float]], held: str, likely: str) -> None:
-    output = _Output("" if likely != "\n    return" else "def f():", held.encode(), 9)
+    prefix = "" if likely != "\n    return" else "def f():"
+    output = Output(prefix, held.encode(), max_lines=9, max_tokens=99, gate=-1.0)
     for text, logprob in tokens:
         output.add(Token(0, logprob, text.encode()))
-    assert output.likely(-1.0) == likely
+    assert output.likely == likely
     assert output.text.startswith(likely)
 
 

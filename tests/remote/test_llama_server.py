@@ -16,11 +16,12 @@ import pytest
 
 from flash_engine import Engine, bundled
 from flash_lsp.cli import main
-from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.completer import Completer
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.remote.connect import connect
 from flash_lsp.remote.words import WordHeld
 from flash_lsp.settings import Settings
+from flash_lsp.suggestion import Suggestion
 
 CACHE = Path(os.environ.get("FLASH_CACHE", Path(__file__).parents[2] / ".cache"))
 SERVER = CACHE / "llama-server" / "llama-server"

@@ -16,7 +16,7 @@ import pytest
 from server.conftest import connect as editor
 
 from flash_engine import FlashError, bundled
-from flash_lsp.completer import Completer, Suggestion
+from flash_lsp.completer import Completer
 from flash_lsp.prompt.window import PromptState
 from flash_lsp.remote import connect as connecting
 from flash_lsp.remote.connect import checked_address, connect
@@ -25,6 +25,7 @@ from flash_lsp.remote.errors import KEY_VARIABLE, RemoteError
 from flash_lsp.remote.pieces import TextPieces
 from flash_lsp.remote.words import hold_word
 from flash_lsp.settings import Settings
+from flash_lsp.suggestion import Suggestion
 
 from .scripted import Script, serving
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from lsprotocol import types
 
-from flash_lsp.completer import Suggestion
 from flash_lsp.flight import Guess, Job
 from flash_lsp.pending import Reply
 from flash_lsp.session import DocumentSession
 from flash_lsp.settings import Settings
+from flash_lsp.suggestion import Suggestion
 from flash_lsp.text import Document
 
 

@@ -19,9 +19,9 @@ from typing import Any
 
 from flash_engine import ModelError
 from flash_engine.worker import Worker
-from flash_lsp.completer import Suggestion
 from flash_lsp.decoder import ModelDecoder
 from flash_lsp.server import create_server, run
+from flash_lsp.suggestion import Suggestion
 
 SCRIPT = (
     "total = compute(first, second)",

@@ -11,10 +11,10 @@ from flash_engine.kvstore import KVStore
 from flash_lsp import recall
 from flash_lsp.answers import Place
 from flash_lsp.cli import main
-from flash_lsp.completer import Suggestion
 from flash_lsp.decoder import ModelDecoder, load_model
 from flash_lsp.flight import Job
 from flash_lsp.settings import Settings
+from flash_lsp.suggestion import Suggestion
 
 PREFIX = "".join(
     f"def function_{i}(first, second):\n    return first + second * {i}\n\n\n" for i in range(12)
