@@ -92,7 +92,7 @@ class Completer:
         path: of the file, relative to its workspace. session: whose KV cache is used and left at the
         prompt and what was generated. state: of the document while it is edited; None: prefix and suffix
         enter the prompt exactly as they are. max_lines: 1 stops at the line's end, more at the block's.
-        deadline: a time.monotonic() value. min_logprob: a text less likely than this, as a mean, is not worth
+        deadline: a time.monotonic() value. min_logprob: a line less likely than this is not worth
         its completion, but its beginning may be likely enough. progress: called with the text so far when it has grown.
         seconds, guessed: if the model would not answer within `seconds`, its draft model does so first, and `guessed`
         is called with that text as it grows; the result is the model's own as ever. statement_end: where a single line

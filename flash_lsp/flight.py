@@ -27,7 +27,7 @@ class Job:
     max_lines: int
     max_tokens: int
     min_logprob: float
-    """A text less likely than this, as a mean, need not be decoded to its end."""
+    """A text with a line less likely than this need not be decoded to its end."""
     candidates: int
     """Different texts wanted."""
     statement_lines: int = 1
@@ -43,7 +43,7 @@ class Guess:
     text: str
     """As far as it has been decoded, unfiltered; empty if it is not worth showing."""
     logprob: float = 0.0
-    """Mean natural log-probability by the draft model."""
+    """Natural log-probability of its least likely line by the draft model."""
     complete: bool = False
 
 
@@ -72,7 +72,7 @@ class Flight:
         self.place = place
         self.candidates = candidates
         self.gate = gate
-        """The mean log-probability that the text needs to be shown."""
+        """The log-probability that each line needs to be shown whole."""
         self.verified = ""
         """The text as far as it has been decoded, unfiltered."""
         self.guess = Guess("")

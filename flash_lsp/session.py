@@ -309,7 +309,7 @@ class DocumentSession:
         )
 
     def gate(self, candidates: int) -> float:
-        """The mean log-probability that a text needs; who asks for candidates judges them himself."""
+        """The log-probability that a line needs; who asks for candidates judges them himself."""
         return filters.GATES[self.settings.eagerness] if candidates == 1 else -math.inf
 
     def _filtered(

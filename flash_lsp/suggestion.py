@@ -16,17 +16,14 @@ from flash_lsp.text import LINE_END
 StatementEnd = Callable[[str, str], int | None]
 """(prefix, text) -> where in `text` a line suggested at the end of `prefix` is complete; None if it may go on."""
 
-_HOPELESS = (math.inf, 1.5, 1.2, 1.0)
-"""In terms of the gate, the means below which a text seldom recovers after one token, two, three, and more."""
+_LIKELY = 0.4
+"""In terms of the gate, the joint log-probability that the first word of an unlikely line needs."""
 
-_LIKELY = 2.5
-"""In terms of the gate, the joint log-probability that the first word of an unlikely text needs."""
-
-_MORE_LIKELY = 1.0
+_MORE_LIKELY = 0.16
 """The same for more words."""
 
 _SHORTEST_LIKELY = 2
-"""Characters of such words. For one sign nobody presses another key."""
+"""Characters of such a beginning. For one sign nobody presses another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Suggestion:
     tokens: int
     """Tokens generated, those that spell held-back text included."""
     logprob: float
-    """Mean natural log-probability of the tokens of `text`; 0 if there are none."""
+    """Natural log-probability of the least likely line of `text`, by all its tokens; 0 if there are none."""
     first_ms: float
     """From the call to the first character of `text`; 0 if there is none."""
     total_ms: float
@@ -76,7 +73,7 @@ class Output:
         statement_end: StatementEnd | None = None,
     ) -> None:
         """prefix: the text before the cursor, which ends in `held`, the bytes that the tokens spell first.
-        max_tokens: most tokens that reach past them. gate: the mean log-probability that a text needs. For the rest
+        max_tokens: most tokens that reach past them. gate: the log-probability that each line needs. For the rest
         see Completer.complete."""
         self._prefix = prefix
         self._held = len(held)
@@ -92,28 +89,20 @@ class Output:
 
     @property
     def logprob(self) -> float:
-        """Mean over the tokens of `text`."""
-        return self._mean(len(self.text))
-
-    @property
-    def _is_hopeless(self) -> bool:
-        """Whether the text will most likely stay below the gate."""
-        if not self._scored:
-            return False
-        mean = sum(logprob for _, logprob in self._scored) / len(self._scored)
-        return mean < self._gate * _HOPELESS[min(len(self._scored), len(_HOPELESS)) - 1]
+        """The joint log-probability of the least likely line of `text`."""
+        return min(map(self._joint, [0, *self._line_ends], [*self._line_ends, len(self.text)]))
 
     @property
     def likely(self) -> str:
-        """The complete lines, as many as have a mean log-probability of at least the gate; or else the whole words of
+        """The complete lines, up to the first whose joint log-probability is below the gate; or else the whole words of
         the first line, the first if its joint one is at least _LIKELY times the gate, more if at least _MORE_LIKELY."""
-        first = len(self.text) - len(self.text.lstrip())
-        ends = [end.start() for end in LINE_END.finditer(self.text, first)]
-        if self._max_lines == 1:
-            ends = ends[:1]
-        passing = [end for end in ends if self._mean(end) >= self._gate]
-        if passing:
-            return self.text[: passing[-1]]
+        ends = self._line_ends[: 1 if self._max_lines == 1 else None]
+        passing = itertools.takewhile(
+            lambda span: self._joint(*span) >= self._gate, itertools.pairwise([0, *ends])
+        )
+        lines = self.text[: max((end for _, end in passing), default=0)]
+        if len(lines.strip()) >= _SHORTEST_LIKELY:
+            return lines
         line = self.text[: ends[0] if ends else None]
         joint, words = 0.0, ""
         for (_, logprob), (after, _) in itertools.pairwise(self._scored):
@@ -126,11 +115,21 @@ class Output:
                 words = begun
         return words
 
-    def _mean(self, length: int) -> float:
-        """Mean log-probability over the tokens of the first `length` characters."""
-        size = self._held + len(self.text[:length].encode())
-        parts = [logprob for start, logprob in self._scored if start < size]
-        return sum(parts) / len(parts) if parts else 0.0
+    @property
+    def _line_ends(self) -> list[int]:
+        """Where the complete lines of `text` end, from its first visible character on."""
+        first = len(self.text) - len(self.text.lstrip())
+        return [end.start() for end in LINE_END.finditer(self.text, first)]
+
+    def _joint(self, start: int, end: int | None = None) -> float:
+        """The log-probability of all tokens that begin in text[start:end]; those of held bytes are of the beginning."""
+        least = self._bytes(start) if start else 0
+        most = math.inf if end is None else self._bytes(end)
+        return sum(logprob for begin, logprob in self._scored if least <= begin < most)
+
+    def _bytes(self, length: int) -> int:
+        """Bytes of the tokens up to the first `length` characters of `text`."""
+        return self._held + len(self.text[:length].encode())
 
     def add(self, token: Token) -> bool:
         """Take the next token; whether the text has grown. Sets `finish` when no more tokens are wanted."""
@@ -151,7 +150,7 @@ class Output:
         self.text = text
         if not self.finish and len(self._scored) >= self._max_tokens:
             self.finish = "length"
-        if not self.finish and self._is_hopeless:
+        if not self.finish and self._joint(max(self._line_ends, default=0)) < self._gate:
             self.finish = "unsure"
         return grown
 

@@ -42,30 +42,37 @@ def timeline(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=90)
 
 
-def gate(curves: Mapping[str, Sequence[tuple[float, float, float]]], path: Path) -> None:
-    """Precision against coverage, as PNG. curves: by name, (gate, share shown, share right of the shown)."""
+def gate(figures: Mapping[str, Any], path: Path) -> None:
+    """Of the places with a suggestion, the share where it is right, against the share of places that have a whole line,
+    gate by gate, as PNG. figures: of the gate's bench."""
     pyplot = _pyplot()
     figure, panel = pyplot.subplots(figsize=(5.5, 3.6))
-    for name, points in curves.items():
-        panel.plot([each[1] for each in points], [each[2] for each in points], marker="o", label=name)
-    for least, shown, right in next(iter(curves.values())):
-        panel.annotate(f"{least:g}", (shown, right), textcoords="offset points", xytext=(3, 5), fontsize=7)
-    panel.set_xlabel("coverage: share of the places with a suggestion")
+    for group in figures["groups"]:
+        for name, count in (("right as far as shown", "right_shown"), ("the whole line", "exact_shown")):
+            points = [
+                (row["on_time_share"], row[count], row["least"]) for row in group["gates"] if row[count]
+            ]
+            [curve] = panel.plot(
+                [whole for whole, _, _ in points],
+                [right for _, right, _ in points],
+                marker="o",
+                markersize=4,
+                label=f"{group['name']}: {name}",
+            )
+            for whole, right, least in points:
+                panel.annotate(
+                    f"{least:g}",
+                    (whole, right),
+                    textcoords="offset points",
+                    xytext=(3, 4),
+                    fontsize=6,
+                    color=curve.get_color(),
+                )
+    panel.set_xlabel("share of places with a whole line")
     panel.set_ylabel("right, of the shown")
-    panel.legend(fontsize=8)
+    panel.legend(fontsize=7)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
-
-
-def gate_curves(name: str, figures: Mapping[str, Any]) -> dict[str, list[tuple[float, float, float]]]:
-    """The curves of `gate` from the figures of the quality bench; "no gate" is left out."""
-    rows = [row for row in figures["gate"] if row["least"] is not None and row["shown"]]
-    return {
-        f"{name}: {what}": [
-            (row["least"], row["shown"] / figures["cases"], row[count] / row["shown"]) for row in rows
-        ]
-        for what, count in (("right as far as shown", "right"), ("the whole line", "exact"))
-    }
 
 
 def roofline(figures: Mapping[str, Any], path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import sysconfig
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +26,6 @@ from flash_lsp.suggestion import Suggestion
 
 _MAX_TOKENS = 64
 _ANCHORS = (20, 5, 1, 0)
-_GATES = (-0.25, -0.5, -0.75, -1.0, -1.5, -2.0, -math.inf)
 
 _MOVES = {"closers": with_closers_right, "half of the rest": with_tail_right}
 
@@ -89,7 +87,7 @@ class _Bench:
             forms.append(("PSM, split at the cursor", psm, at_cursor))
         return [Form(*form, healed) for form in forms for healed in (True, False)]
 
-    def answer(self, form: Form, case: Case, min_logprob: float = -math.inf) -> Suggestion:
+    def answer(self, form: Form, case: Case) -> Suggestion:
         encoder = self._healed if form.healed else self._unhealed
         prompt = assemble(form.template, encoder, case.path, form.split(case))
         work = lambda: self.completer.continue_prompt(  # noqa: E731
@@ -98,7 +96,6 @@ class _Bench:
             session=self._session,
             max_lines=1,
             max_tokens=_MAX_TOKENS,
-            min_logprob=min_logprob,
         )
         return self._engine.submit(work).result()
 
@@ -112,24 +109,19 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
     """Cut `count` cases from the sources under `folder` and complete each in every form; a bar shows
     progress.
 
-    Returns {"model", "backend", "cases", "forms", "mid_line", "gate"}. forms: exact answers by form of the
-    prompt. mid_line: of the cases with text right of the cursor, the answer after the filters compared. gate:
-    for the model's own form, what is shown at each gate, whole or not: how much of it is exact, and how much is right
-    as far as it goes.
+    Returns {"model", "backend", "cases", "forms", "mid_line"}. forms: exact answers by form of the prompt. mid_line: of
+    the cases with text right of the cursor, the answer after the filters compared.
     """
     bench = _Bench(engine)
     cases = rest_of_line(folder, count=count, seed=seed)
     forms = bench.forms()
     rows = [Row(form.name, form.healed) for form in forms]
     mid_line = [_MidLine(kind, move) for kind, move in _MOVES.items()]
-    gates = [_Gate(least) for least in _GATES]
     for case in track(cases, "completing", console=Console(stderr=True), transient=True):
         answers = [bench.answer(form, case) for form in forms]
         exact = [answer.text.rstrip() == case.gold for answer in answers]
         for row, right in zip(rows, exact, strict=True):
             row.count(right)
-        for gate in gates:
-            gate.count(bench.answer(forms[0], case, gate.least), case)
         for each in mid_line:
             each.measure(bench, forms[0], case, answers[0])
     return {
@@ -138,7 +130,6 @@ def run(engine: Engine, folder: Path, *, count: int = 300, seed: int = 0) -> dic
         "cases": len(cases),
         "forms": [asdict(row) for row in rows],
         "mid_line": [asdict(row) for each in mid_line for row in (each.left_out, each.in_suffix)],
-        "gate": [gate.row() for gate in gates],
     }
 
 
@@ -192,25 +183,3 @@ class _MidLine:
 
 def _shown(case: Case, text: str) -> str:
     return filters.apply("", case.prefix, case.rest + case.suffix, text, 0.0).text
-
-
-@dataclass(slots=True)
-class _Gate:
-    """What is shown where the least mean log-probability of a whole line is `least`."""
-
-    least: float
-    shown: int = 0
-    whole: int = 0
-    exact: int = 0
-    right: int = 0
-
-    def count(self, answer: Suggestion, case: Case) -> None:
-        whole = answer.logprob >= self.least
-        text = (answer.text if whole else answer.likely).rstrip()
-        self.shown += bool(text)
-        self.whole += whole and bool(text)
-        self.exact += text == case.gold
-        self.right += bool(text) and case.gold.startswith(text)
-
-    def row(self) -> dict[str, Any]:
-        return asdict(self) | {"least": self.least if math.isfinite(self.least) else None}

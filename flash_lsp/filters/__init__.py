@@ -37,8 +37,8 @@ def apply(
 ) -> Filtered:
     """Run all filters over the model's `text` for the place between `prefix` and `suffix`.
 
-    language: LSP language id. prefix, suffix: the file's text before and after the cursor. logprob: mean
-    natural log-probability of the text's tokens; below `min_logprob` no more than `likely`, its beginning, is shown.
+    language: LSP language id. prefix, suffix: the file's text before and after the cursor. logprob: natural
+    log-probability of the text's least likely line; below `min_logprob` no more than `likely`, its beginning, is shown.
     """
     filters: tuple[Callable[[Candidate], str | Silence], ...] = (
         trim,

@@ -36,7 +36,7 @@ class Candidate:
     """Text of the file before and after the cursor."""
     text: str
     logprob: float
-    """Mean natural log-probability of its tokens."""
+    """Natural log-probability of its least likely line."""
     likely: str = ""
     """The beginning of `text` that is likely enough where all of it is not."""
 

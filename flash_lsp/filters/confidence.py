@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 from flash_lsp.filters.candidate import Candidate, Silence
 
-GATES = {"balanced": -0.75, "careful": -0.5, "eager": -2.0}
-"""Lowest mean log-probability of a text that is shown whole, by the setting `eagerness`: a geometric mean probability
-of 1 in 2.1, 1.6 and 7.4. The measurements behind them are in docs/quality.md."""
+GATES = {"balanced": math.log(0.01), "careful": math.log(0.05), "eager": math.log(0.0001)}
+"""The least log-probability of a line that is shown whole, by the setting `eagerness`: that it is, to its end, what the
+model would write. The measurements behind them are in docs/quality.md."""
 
 MIN_LOGPROB = GATES["balanced"]
 
 
+_ONE_SIGN = 0.16
+"""In terms of the gate, the log-probability that a text of one sign needs: nobody presses another key for less."""
+
+
 def require_confidence(candidate: Candidate, min_logprob: float) -> str | Silence:
-    if candidate.logprob >= min_logprob:
+    one_sign = len(candidate.text.strip()) == 1
+    if candidate.logprob >= (_ONE_SIGN * min_logprob if one_sign else min_logprob):
         return candidate.text
     return candidate.likely or Silence.LOW_CONFIDENCE

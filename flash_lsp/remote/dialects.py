@@ -144,7 +144,7 @@ class OpenAI:
         reason = choice.get("finish_reason")
         return Piece(
             text=choice["text"],
-            logprob=sum(scores) / max(len(scores), 1),
+            logprob=sum(scores),
             finish=reason and ("length" if reason == "length" else "stop"),
             reused=cached,
             computed=computed,

@@ -61,6 +61,7 @@ def test_version(flash_lsp: Run) -> None:
         "bench",
         "bench replay",
         "bench quality",
+        "bench gate",
         "bench engine",
         "bench peers",
     ],

@@ -130,14 +130,14 @@ def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) ->
 @pytest.mark.parametrize(
     ("tokens", "held", "likely"),
     [
-        ([("self", -0.5), (".", -0.5), ("total", -3.0), ("\n", 0.0)], "", "self."),
-        ([("to", -0.5), ("tal", -3.0), ("\n", 0.0)], "", ""),
-        ([("to", -0.5), ("tal", -0.5), (" = ", -3.0), ("\n", 0.0)], "to", "tal"),
-        ([("x", -1.5), ("\n", 0.0)], "", ""),
-        ([("ab", -1.9), ("\n", 0.0)], "", "ab"),
-        ([("ab", -2.6), ("\n", 0.0)], "", ""),
-        ([("ab", -0.9), (".", -0.2), ("c", -5.0), ("\n", 0.0)], "", "ab"),
-        ([(" été", -0.1), (" 中", -0.1), ("文", -4.0), ("\n", 0.0)], "", " été"),
+        ([("self", -0.5), (".", -0.5), ("total", -9.0), ("\n", 0.0)], "", "self."),
+        ([("to", -0.5), ("tal", -9.0), ("\n", 0.0)], "", ""),
+        ([("to", -0.5), ("tal", -0.5), (" = ", -9.0), ("\n", 0.0)], "to", "tal"),
+        ([("x", -9.0), ("\n", 0.0)], "", ""),
+        ([("ab", -2.4), (" = ", -9.0), ("\n", 0.0)], "", "ab"),
+        ([("ab", -2.6), (" = ", -9.0), ("\n", 0.0)], "", ""),
+        ([("ab", -0.9), (".", -0.2), ("c", -9.0), ("\n", 0.0)], "", "ab"),
+        ([(" été", -0.1), (" 中", -0.1), ("文", -9.0), ("\n", 0.0)], "", " été"),
         ([("a", -0.1), (" = 1", -0.1), ("\n", -0.1), ("b", -9.0), (" = 2", -0.1)], "", "a = 1"),
         ([("\n    ", -0.1), ("return", -0.1), (" x", -9.0), ("\n", -0.1)], "", "\n    return"),
         ([("x = ", -1.5)], "", ""),
@@ -146,16 +146,38 @@ def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) ->
 )
 def test_the_likely_beginning(tokens: list[tuple[str, float]], held: str, likely: str) -> None:
     prefix = "" if likely != "\n    return" else "def f():"
-    output = Output(prefix, held.encode(), max_lines=9, max_tokens=99, gate=-1.0)
+    output = Output(prefix, held.encode(), max_lines=9, max_tokens=99, gate=-6.3)
     for text, logprob in tokens:
         output.add(Token(0, logprob, text.encode()))
     assert output.likely == likely
     assert output.text.startswith(likely)
 
 
-def test_log_probability_is_the_mean_over_the_text_alone(writer: Callable[[str], Complete]) -> None:
+@pytest.mark.parametrize(
+    ("tokens", "logprob", "finish"),
+    [
+        ([("a", -1.0), (" = 1", -1.0), ("\n", -1.0), ("b", -2.0), (" = 2", -2.0)], -5.0, None),
+        ([("a", -1.0), (" = 1", -1.0), ("\nb", -4.0), (" = 2", -0.5)], -4.5, None),
+        ([("a", -5.0), (" = 1", -1.0)], -6.0, None),
+        ([("a", -5.0), (" = 1", -2.0)], -7.0, "unsure"),
+        ([("a", -5.0), ("\n", 0.0), ("b", -5.0)], -5.0, None),
+        ([("a", -1.0), ("\n", 0.0), ("b", -6.5)], -6.5, "unsure"),
+    ],
+)
+def test_every_line_has_its_own_probability(
+    tokens: list[tuple[str, float]], logprob: float, finish: str | None
+) -> None:
+    output = Output("", b"", max_lines=9, max_tokens=99, gate=-6.0)
+    for text, each in tokens:
+        output.add(Token(0, each, text.encode()))
+    assert (output.logprob, output.finish) == (pytest.approx(logprob), finish)
+
+
+def test_log_probability_is_that_of_all_tokens_of_the_text_alone(writer: Callable[[str], Complete]) -> None:
     chosen, others = math.exp(10.0), CONFIG.vocab_size - 1
-    assert writer(" = 1\n")("x").logprob == pytest.approx(math.log(chosen / (chosen + others)), abs=1e-4)
+    of_a_token = math.log(chosen / (chosen + others))
+    text = writer(" = 1\n")("x")
+    assert text.logprob == pytest.approx((text.tokens - 2) * of_a_token, abs=1e-3), "but x and the line end"
     assert writer("")("x = ").logprob == 0.0
 
 

@@ -30,9 +30,15 @@ def test_golden_case(case: dict[str, Any]) -> None:
 
 
 def test_the_threshold_is_the_callers() -> None:
-    assert filters.apply("python", "x", "", " = 1", -3.0, min_logprob=-4.0).text == " = 1"
-    assert filters.apply("python", "x", "", " = 1", -3.0, likely=" =").text == " ="
-    assert filters.apply("python", "x", "", " = 1", -3.0).silence is Silence.LOW_CONFIDENCE
+    assert filters.apply("python", "x", "", " = 1", -7.0, min_logprob=-8.0).text == " = 1"
+    assert filters.apply("python", "x", "", " = 1", -7.0, likely=" =").text == " ="
+    assert filters.apply("python", "x", "", " = 1", -7.0).silence is Silence.LOW_CONFIDENCE
+
+
+def test_a_single_sign_has_to_be_likely() -> None:
+    assert filters.apply("python", "x = ", "", "[", -3.0).silence is Silence.LOW_CONFIDENCE
+    assert filters.apply("python", "x = ", "", "[]", -3.0).text == "[]"
+    assert filters.apply("python", "x = f(1", "", ")", -0.5).text == ")"
 
 
 def test_the_file_s_own_text_is_left_alone() -> None:

@@ -10,7 +10,6 @@ from engine.scripted import CONFIG, ScriptedBackend
 from flash_engine import Engine, Tokenizer
 from flash_lsp.bench import quality
 from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right, with_tail_right
-from tests.server.fakes import suggestion
 
 SOURCE = "".join(f"def function_{n}(argument):\n    return compute(argument, [{n}])\n\n\n" for n in range(60))
 
@@ -72,21 +71,6 @@ def test_the_bench_counts_every_form(folder: Path, tokenizer: Tokenizer) -> None
     assert names.count("PSM, split at the cursor") == 2
     assert all(row["cases"] == 2 and row["exact"] == 0 for row in figures["forms"])
     assert len(figures["mid_line"]) == 4
-    assert figures["gate"][-1] == {"least": None, "shown": 0, "whole": 0, "exact": 0, "right": 0}
-
-
-def test_a_gate_shows_the_likely_beginning_of_what_it_does_not_pass() -> None:
-    gate = quality._Gate(-1.0)
-    case = Case("a.py", "x = ", "\n", "total + 1")
-    for text, logprob, likely in (
-        ("total + 1", -0.5, "total"),
-        ("total + 2", -0.5, "total"),
-        ("total + 2", -1.5, "total"),
-        ("other", -1.5, "oth"),
-        ("other", -1.5, ""),
-    ):
-        gate.count(suggestion(text, logprob=logprob, likely=likely), case)
-    assert gate.row() == {"least": -1.0, "shown": 4, "whole": 2, "exact": 1, "right": 2}
 
 
 def test_anchors_are_line_starts() -> None:

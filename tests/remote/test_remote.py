@@ -60,7 +60,7 @@ def test_text_goes_there_in_the_models_template_and_the_line_comes_back() -> Non
         answer = complete(engine, progress=seen.append)
     assert (answer.text, answer.finish) == ("1 + 2", "line")
     assert seen == ["1", "1 +", "1 + 2"]
-    assert answer.logprob == pytest.approx(-0.25)
+    assert answer.logprob == pytest.approx(-0.75), "of all three words"
     assert (answer.reused, answer.computed) == (40, 10)
     body = script.bodies[-1]
     assert body["prompt"] == (

@@ -135,7 +135,7 @@ def test_a_suggestion_that_stands_costs_one_decode_ahead_and_no_more() -> None:
 def test_a_suggestion_cut_to_what_is_likely_costs_nothing_more() -> None:
     editor = Editor("x = ")
     asked = editor.ask()
-    editor.decoder.last.end("total + tax", "unsure", logprob=-3.0, likely="total")
+    editor.decoder.last.end("total + tax", "unsure", logprob=-9.0, likely="total")
     assert (asked.reply.text, asked.reply.complete_line, asked.reply.cut) == ("total", True, True)
     editor.type("to")
     again = editor.ask()

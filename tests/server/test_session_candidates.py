@@ -28,10 +28,10 @@ def test_who_asks_for_candidates_gets_different_ones_the_shown_one_first() -> No
 def test_an_unlikely_text_is_shown_to_who_asks_for_candidates() -> None:
     editor = Editor("x = ")
     assert editor.ask().replies == []
-    editor.decoder.last.end("foo", logprob=-3.0)
+    editor.decoder.last.end("foo", logprob=-9.0)
     asked = editor.ask(invoked=True, candidates=2)
     assert editor.decoder.last.job.min_logprob < -1e9
-    editor.decoder.last.end("foo", logprob=-3.0, others=[suggestion("", logprob=-3.0)])
+    editor.decoder.last.end("foo", logprob=-9.0, others=[suggestion("", logprob=-9.0)])
     assert (asked.reply.text, asked.reply.others) == ("foo", ())
 
 

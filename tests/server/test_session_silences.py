@@ -76,7 +76,7 @@ def test_an_empty_completion_is_called_empty() -> None:
 def test_eagerness_moves_the_gate(eagerness: str, shown: bool) -> None:
     editor = Editor("x = ", eagerness=eagerness)
     asked = editor.ask()
-    editor.decoder.last.end("foo", logprob=-1.5)
+    editor.decoder.last.end("foo", logprob=-7.0)
     assert bool(asked.reply.text) is shown
 
 
@@ -92,7 +92,7 @@ def test_eagerness_moves_the_gate(eagerness: str, shown: bool) -> None:
 def test_of_an_unlikely_text_its_likely_beginning(text: str, likely: str, shown: str, cut: bool) -> None:
     editor = Editor("x = ")
     asked = editor.ask()
-    editor.decoder.last.end(text, "unsure", logprob=-3.0, likely=likely)
+    editor.decoder.last.end(text, "unsure", logprob=-9.0, likely=likely)
     assert (asked.reply.text, asked.reply.cut) == (shown, cut)
     assert asked.reply.complete_line == bool(shown)
     assert asked.reply.silence == (None if shown else "low-confidence")

@@ -29,10 +29,6 @@ def quality(
     device: Device = "auto",
     threads: Threads = None,
     json_file: JsonFile = None,
-    png: Annotated[
-        Path | None,
-        typer.Option(help="Draw precision against coverage of the confidence gate.", show_default=False),
-    ] = None,
 ) -> None:
     """Cut cases from real sources and count the exact rests of the line, by form of the prompt."""
     if folder is not None and not folder.is_dir():
@@ -75,7 +71,3 @@ def quality(
     Console().print(table)
     if json_file:
         write_json(figures, json_file)
-    if png:
-        from flash_lsp.bench import plots
-
-        plots.gate(plots.gate_curves(sources.name, figures), png)
