@@ -19,7 +19,15 @@ from flash_engine.memory import MemoryPlan
 from flash_engine.opening import fitting_choices, open_models
 from flash_engine.pace import Pace
 from flash_engine.session import Session
-from flash_engine.speculation import Controller, Corpus, ModelDrafter, PassCosts, Speculator, TextDrafter
+from flash_engine.speculation import (
+    Controller,
+    Corpus,
+    DraftCosts,
+    ModelDrafter,
+    PassCosts,
+    Speculator,
+    TextDrafter,
+)
 from flash_engine.speculation.costs import pass_timer
 from flash_engine.tokenizer import Tokenizer
 from flash_engine.worker import Worker
@@ -165,10 +173,9 @@ class Engine:
 
     def start_speculation(self) -> None:
         """Let new sessions decode speculatively: measures what passes cost. Call it on the model thread."""
-        costs = PassCosts.measure(pass_timer(self.backend))
-        self.speculation = Controller(
-            costs, min(map(pass_timer(self.draft), (1, 1, 1))) if self.draft else 0.0
-        )
+        main = pass_timer(self.backend)
+        drafts = DraftCosts.measure(main, pass_timer(self.draft)) if self.draft else None
+        self.speculation = Controller(PassCosts.measure(main), drafts)
 
     @property
     def prefill_speed(self) -> float | None:

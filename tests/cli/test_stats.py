@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flash_engine.speculation import Choice, Controller, PassCosts, Source
+from flash_engine.speculation import Choice, Controller, DraftCosts, PassCosts, Source
 from flash_lsp import statistics
 from flash_lsp.cli.app import app
 
@@ -49,7 +49,7 @@ def test_tables_json_and_delete(path: Path) -> None:
 def test_what_the_controller_of_speculation_knew_last(path: Path) -> None:
     """By model; the latest state replaces the one before."""
     counts = statistics.Statistics(path)
-    known = Controller(PassCosts([0.002] * 8), 0.0003)
+    known = Controller(PassCosts([0.002] * 8), DraftCosts(0.0003, 0.0003))
     known.acceptance[Source.MODEL].judge(0, 9, True)
     known.choices[Choice.PAUSED] += 3
     for rounds in (1, 5):

@@ -8,7 +8,7 @@ decoding, token for token, at any temperature.
 
 from flash_engine.speculation.controller import Choice, Controller
 from flash_engine.speculation.corpus import Corpus
-from flash_engine.speculation.costs import PassCosts
+from flash_engine.speculation.costs import DraftCosts, PassCosts
 from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
 from flash_engine.speculation.model import ModelDrafter
 from flash_engine.speculation.speculator import Speculator, Tally
@@ -21,6 +21,7 @@ __all__ = [
     "Controller",
     "Corpus",
     "Draft",
+    "DraftCosts",
     "ModelDrafter",
     "PassCosts",
     "Source",

@@ -15,7 +15,7 @@ from operator import mul
 from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
-from flash_engine.speculation.costs import PassCosts
+from flash_engine.speculation.costs import DraftCosts, PassCosts
 from flash_engine.speculation.draft import GRADES, LONGEST, Source
 from flash_engine.speculation.ledger import Ledger
 from flash_engine.speculation.text import PRIOR as TEXT_PRIOR
@@ -58,8 +58,8 @@ class Choice(StrEnum):
 class Controller:
     """One for all sessions of an engine: what was learnt is remembered from request to request."""
 
-    def __init__(self, costs: PassCosts, draft_seconds: float = 0.0) -> None:
-        """draft_seconds: of drafting a token with the draft model."""
+    def __init__(self, costs: PassCosts, draft_costs: DraftCosts | None = None) -> None:
+        """draft_costs: of the draft model, if there is one."""
         self.costs = costs
         self.ledger = Ledger(costs)
         self.choices: Counter[Choice] = Counter()
@@ -68,8 +68,8 @@ class Controller:
             Source.MODEL: Acceptance([(grade + 0.5) / GRADES for grade in range(GRADES)]),
             Source.TEXT: Acceptance(TEXT_PRIOR),
         }
-        self.draft_seconds = draft_seconds
-        self.read_seconds = draft_seconds / 8
+        self.draft_costs = draft_costs or DraftCosts(0.0, 0.0)
+        self.read_seconds = self.draft_costs.further / 8
         self.model_gain = 2 * _BENEFIT_OF_DOUBT
         """Tokens that drafting with the model gains in a round, its time counted, as a running mean."""
         self._tokens = 1.0
@@ -105,9 +105,9 @@ class Controller:
         `most` tokens. drafting: seconds spent before the draft begins."""
         bars: list[float] = []
         for length in range(most):
-            if not self.ledger.affords(drafting + (length + 1) * self.draft_seconds, length + 1):
+            if not self.ledger.affords(drafting + self.draft_costs.seconds(length + 1), length + 1):
                 break
-            price = self.draft_seconds + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
+            price = self.draft_costs.further + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
             bars.append(self.rate * price / self.acceptance[Source.MODEL].mean if length else 0.0)
         return bars
 
@@ -121,7 +121,7 @@ class Controller:
     @property
     def guess_step(self) -> int:
         """Tokens of a guess that are drafted at a time."""
-        return max(min(int(_STEP_SECONDS / self.draft_seconds), LONGEST), 1)
+        return max(min(int(_STEP_SECONDS / self.draft_costs.further), LONGEST), 1)
 
     @property
     def reading_step(self) -> int:
@@ -130,7 +130,7 @@ class Controller:
 
     def price(self, behind: int, drafts: int) -> float:
         """Seconds that the draft model is expected to take to read what it is `behind` and to draft so many tokens."""
-        return (behind - 1) * self.read_seconds + drafts * self.draft_seconds
+        return (behind - 1) * self.read_seconds + self.draft_costs.seconds(drafts)
 
     def pause(self) -> Choice | None:
         """Why the draft model pauses, of which this is a round; None: it does not."""
@@ -160,7 +160,7 @@ class Controller:
 
     def tried_model(self, gain: float, drafted: int) -> None:
         """Take note that a round gains `gain` tokens by verifying what took the time of `drafted` tokens to draft."""
-        gain -= self.rate * self.draft_seconds * max(drafted, 1)
+        gain -= self.rate * self.draft_costs.seconds(max(drafted, 1))
         self.model_gain += _FOLLOW * (gain - self.model_gain)
         if self.model_gain <= 0:
             self._paused = self._rested = self._pause
@@ -182,21 +182,19 @@ class Controller:
         self._seconds = plain + kept * (self._seconds - plain)
         self.ledger.settle(rounds, rounds * plain + seconds)
 
-    def drafted(self, tokens: int, seconds: float) -> None:
-        """Take note that drafting `tokens` with the draft model took `seconds`."""
-        self.draft_seconds += _FOLLOW * (min(seconds / tokens, 2 * self.draft_seconds) - self.draft_seconds)
-
     def read(self, tokens: int, seconds: float) -> None:
         """Take note that the draft model read `tokens` in `seconds`."""
         self.read_seconds += _FOLLOW * (min(seconds / tokens, 2 * self.read_seconds) - self.read_seconds)
 
     def figures(self) -> dict[str, Any]:
-        """What is known, for people: pass_ms of 1 to 8 tokens, draft_ms a token, acceptance by source and position,
+        """What is known, for people: pass_ms of 1 to 8 tokens, draft_first_ms of the first token
+        of a draft, draft_ms of each further one, acceptance by source and position,
         model_gain (tokens a round), whether the draft model is `paused`, ahead_ms (what may be lost now: Ledger),
         and the rounds by choice."""
         return {
             "pass_ms": [round(1e3 * each, 3) for each in self.costs.table()],
-            "draft_ms": round(1e3 * self.draft_seconds, 3),
+            "draft_first_ms": round(1e3 * self.draft_costs.first, 3),
+            "draft_ms": round(1e3 * self.draft_costs.further, 3),
             "model_gain": round(self.model_gain, 3),
             "paused": self._paused > 0,
             "ahead_ms": round(1e3 * self.ledger.ahead, 3),
@@ -212,7 +210,7 @@ class Controller:
         plain, expected = self.costs.seconds(1), 0.0
         for length in range(1, LONGEST + 1):
             expected += _PLAUSIBLE**length
-            price = length * self.draft_seconds + self.costs.seconds(1 + length) - plain
+            price = self.draft_costs.seconds(length) + self.costs.seconds(1 + length) - plain
             if expected * plain > price:
                 return True
         return False

@@ -15,6 +15,10 @@ _CONTEXT = 64
 _LEVEL = 0.1
 _SHAPE = 0.06
 """How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
+_DRAFT = 0.08
+"""How fast the costs of drafts follow."""
+_LEAST = 0.1
+"""Of a draft's first token, what a further one costs at least."""
 _OUTLIER = 2.0
 _ROUNDS = (3, 12)
 _MEASURING = 0.25
@@ -68,6 +72,38 @@ class PassCosts:
         self._level *= ratio**_LEVEL
         self._shape[tokens - 1] *= ratio**_SHAPE
         return expected * ratio
+
+
+class DraftCosts:
+    """Seconds of a draft of the draft model, which follow what is measured.
+
+    Its first token costs more: the pass of the main model before it has driven its weights out of the caches.
+    """
+
+    def __init__(self, first: float, further: float) -> None:
+        """Seconds of the first token of a draft and of each further one."""
+        self.first = first
+        self.further = further
+
+    @classmethod
+    def measure(cls, main: Callable[[int], float], draft: Callable[[int], float]) -> DraftCosts:
+        """From the best of three passes of a token by the draft model, each after one of the main model, and of three
+        after each other. `main(tokens)`, `draft(tokens)`: seconds."""
+        best = [min(draft(1) for _ in range(3) if main(1)), min(draft(1) for _ in range(3))]
+        return cls(max(best), best[1])
+
+    def seconds(self, tokens: int) -> float:
+        """Of a draft of `tokens`."""
+        return self.first + (tokens - 1) * self.further if tokens else 0.0
+
+    def measured(self, tokens: int, seconds: float) -> None:
+        """Take note that a draft of `tokens` took `seconds`; far off, it counts as twice or half the expected."""
+        expected = self.seconds(tokens)
+        error = min(max(seconds, expected / _OUTLIER), expected * _OUTLIER) - expected
+        if tokens == 1:
+            self.first += _DRAFT * error
+        else:
+            self.further = max(self.further + _DRAFT * error / (tokens - 1), _LEAST * self.first)
 
 
 def pass_timer(backend: Backend) -> Callable[[int], float]:

@@ -248,7 +248,7 @@ class Speculator:
         expected = controller.price(behind, max(len(draft.tokens), 1))
         if behind > LONGEST:
             controller.read(behind, begun - start)
-        controller.drafted(max(len(draft.tokens), 1), end - begun)
+        controller.draft_costs.measured(max(len(draft.tokens), 1), end - begun)
         length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
         controller.tried_model(max(gain - least, 0.0), len(draft.tokens))
         if gain > least or not other.length:

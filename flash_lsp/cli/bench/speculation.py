@@ -95,7 +95,11 @@ def speculation(
     console.print(table)
     controller = figures["controller"]
     console.print(
-        "pass of 1 to 8 tokens, ms:", *controller["pass_ms"], " a drafted token:", controller["draft_ms"]
+        "pass of 1 to 8 tokens, ms:",
+        *controller["pass_ms"],
+        " first and further token of a draft:",
+        controller["draft_first_ms"],
+        controller["draft_ms"],
     )
     console.print("rounds by choice:", controller["choices"])
     for source, shares in figures["acceptance_by_position"].items():

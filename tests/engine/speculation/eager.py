@@ -9,6 +9,7 @@ from flash_engine.pace import Pace
 from flash_engine.speculation import (
     Controller,
     Corpus,
+    DraftCosts,
     ModelDrafter,
     PassCosts,
     Source,
@@ -27,7 +28,7 @@ class Lavish(Ledger):
 
 class Eager(Controller):
     def __init__(self) -> None:
-        super().__init__(PassCosts(FLAT), draft_seconds=1e-6)
+        super().__init__(PassCosts(FLAT), DraftCosts(1e-6, 1e-6))
         self.ledger = Lavish(self.costs)
 
     def best_length(self, source: Source, grades: Sequence[int], drafting: float) -> tuple[int, float]:

@@ -15,6 +15,7 @@ from flash_engine.speculation import (
     Choice,
     Controller,
     Corpus,
+    DraftCosts,
     PassCosts,
     Source,
     Speculator,
@@ -30,7 +31,7 @@ MS = 1e-3
 
 def controller(*pass_ms: float, draft_ms: float = 0.1) -> Controller:
     """One that may lose a second."""
-    one = Controller(PassCosts([MS * each for each in pass_ms]), draft_seconds=MS * draft_ms)
+    one = Controller(PassCosts([MS * each for each in pass_ms]), DraftCosts(MS * draft_ms, MS * draft_ms))
     one.ledger.ahead = 1.0
     return one
 
@@ -79,6 +80,18 @@ def test_costs_follow_what_is_measured() -> None:
     assert costs.seconds(8) > 1.3 * MS, "a busier machine is busier for all sizes"
     costs.measured(1, 1000.0)
     assert costs.seconds(1) < 3 * MS, "one outlier is no new speed"
+
+
+def test_costs_of_drafts_follow_what_is_measured() -> None:
+    """The first token apart from the further ones; one outlier is no new cost."""
+    costs = DraftCosts(0.2 * MS, 0.2 * MS)
+    for number in range(200):
+        tokens = 1 + number % 4
+        costs.measured(tokens, (0.6 + 0.25 * (tokens - 1)) * MS)
+    assert costs.first == pytest.approx(0.6 * MS, rel=0.05)
+    assert costs.further == pytest.approx(0.25 * MS, rel=0.1)
+    costs.measured(1, 1000.0)
+    assert costs.first < 0.7 * MS
 
 
 def test_a_draft_goes_on_while_it_pays() -> None:

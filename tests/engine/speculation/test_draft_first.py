@@ -9,7 +9,15 @@ import pytest
 
 from flash_engine import Backend, Cancel, Engine, Session, Tokenizer
 from flash_engine.pace import Pace
-from flash_engine.speculation import Choice, Controller, ModelDrafter, PassCosts, Source, Speculator
+from flash_engine.speculation import (
+    Choice,
+    Controller,
+    DraftCosts,
+    ModelDrafter,
+    PassCosts,
+    Source,
+    Speculator,
+)
 from flash_lsp.completer import Completer
 from flash_lsp.flight import Guess
 
@@ -33,7 +41,7 @@ DEADLINE = 0.05
 def test_who_answers_first(
     pass_ms: float, draft_ms: float, reading_ms: float, behind: int, first: bool
 ) -> None:
-    controller = Controller(PassCosts([MS * pass_ms] * 8), MS * draft_ms)
+    controller = Controller(PassCosts([MS * pass_ms] * 8), DraftCosts(MS * draft_ms, MS * draft_ms))
     assert controller.answers_first(MS * reading_ms, behind, DEADLINE) == first
 
 
@@ -51,7 +59,7 @@ def test_plain_sessions_and_those_without_a_draft_model_do_not_guess(
 
 def slow_pair(backend: Backend, tokenizer: Tokenizer, chance: float) -> tuple[Session, Controller]:
     """A session whose passes are dear whatever their size, its draft model trusted with `chance` a token."""
-    controller = Controller(PassCosts([1.0] * 8), MS)
+    controller = Controller(PassCosts([1.0] * 8), DraftCosts(MS, MS))
     controller.acceptance[Source.MODEL].chances = [chance] * 10
     return Session(
         backend, tokenizer, Pace(), Speculator(controller, ModelDrafter(backend), None)

@@ -17,6 +17,7 @@ from flash_engine.speculation import (
     Choice,
     Controller,
     Draft,
+    DraftCosts,
     ModelDrafter,
     PassCosts,
     Speculator,
@@ -47,7 +48,9 @@ class World:
         self.text_ms = text_ms
         self._pass_ms = pass_ms
         self._accepts = accepts
-        self.controller = Controller(PassCosts([MS * each for each in pass_ms]), MS * draft_ms)
+        self.controller = Controller(
+            PassCosts([MS * each for each in pass_ms]), DraftCosts(MS * draft_ms, MS * draft_ms)
+        )
         texts = None if text_ms is None else Texts(self)
         self._speculator = Speculator(self.controller, Model(self), texts, clock=lambda: self.now)
 
