@@ -50,7 +50,7 @@ def test_what_the_controller_of_speculation_knew_last(path: Path) -> None:
     """By model; the latest state replaces the one before."""
     counts = statistics.Statistics(path)
     known = Controller(PassCosts([0.002] * 8), DraftCosts(0.0003, 0.0003))
-    known.acceptance[Source.MODEL].judge(0, 9, True)
+    known.acceptance[Source.MODEL].verified(0, True)
     known.choices[Choice.PAUSED] += 3
     for rounds in (1, 5):
         known.choices[Choice.MODEL] += rounds
