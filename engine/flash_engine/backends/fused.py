@@ -182,7 +182,7 @@ class FusedBackend:
             found.append(replay.logits(tokens[start : start + size], before + start, wanted))
             start += size
         cache.hold(before + start)
-        return np.concatenate(found)
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     def greedy(
         self, tokens: Sequence[int], cache: KVCache, count: int, *, vocabulary: int
