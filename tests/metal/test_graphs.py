@@ -128,11 +128,14 @@ def test_recorded_is_launched(driver: HostDriver) -> None:
     replay = Replay(Recording(decoder), cache)
     assert replay.logits(tokens, 0, 5).tobytes() == np.array(logits).tobytes()
     np.testing.assert_array_equal(driver.memory(cache)[:, :, :, :5], np.array(rows))
-    chosen = replay.choose(tokens, 0, VOCABULARY)
-    scores = np.array(logits)[:, :VOCABULARY].astype(np.float64)
-    assert [token for token, _ in chosen] == scores.argmax(-1).tolist()
-    logprobs = scores.max(-1) - np.log(np.exp(scores).sum(-1))
-    np.testing.assert_allclose([logprob for _, logprob in chosen], logprobs, atol=1e-5)
+    for count in (0, 2):
+        assert replay.logits(tokens, 0, count).tobytes() == np.array(logits)[5 - count :].tobytes()
+    for vocabulary in (VOCABULARY, 40):
+        chosen = replay.choose(tokens, 0, vocabulary)
+        scores = np.array(logits)[:, :vocabulary].astype(np.float64)
+        assert [token for token, _ in chosen] == scores.argmax(-1).tolist()
+        logprobs = scores.max(-1) - np.log(np.exp(scores).sum(-1))
+        np.testing.assert_allclose([logprob for _, logprob in chosen], logprobs, atol=1e-5)
 
 
 def test_a_cache_that_cannot_be_set_is_not_taken_for_set(

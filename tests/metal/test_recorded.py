@@ -147,7 +147,7 @@ def test_a_pass_is_five_launches_a_layer(device: Device, replay: Replay, tokens:
     }
     name, arguments, blocks = graph[-1]
     assert name == "flash_choose"
-    assert arguments[-3:] == [tokens, 256, 256]
+    assert arguments[-2:] == [tokens, 256]
     assert blocks == (tokens, 1, 1)
 
 
@@ -219,7 +219,7 @@ def test_tokens_go_on_by_themselves(device: Device, replay: Replay) -> None:
     chosen[16:] = (-np.arange(16, dtype=np.float32)).view(np.int32)
     found = replay.choose([3, 4], 14, 256, passes=3)
     assert given[:2].tolist() == [3, 4]
-    assert given[64] == 14
+    assert given[64:].tolist() == [14, 256]
     assert found == [(114, -14.0), (115, -15.0), (100, 0.0), (101, -1.0)]
     assert device.replayed == [0, 1, 1]
     first, second = device.graphs
@@ -234,7 +234,9 @@ def test_logits_of_the_last_tokens(device: Device, replay: Replay) -> None:
     assert rows.shape == (2, 256)
     assert rows.dtype == np.float32
     head = [arguments for name, arguments, _ in device.graphs[0] if name == "flash_linear"][-1]
-    assert device.reads == [head[_OUTPUTS["flash_linear"][0]]]
+    assert device.reads == [head[_OUTPUTS["flash_linear"][0]] + 256 * 4]
+    replay.logits([3, 4, 5], 0, 0)
+    assert len(device.reads) == len(device.graphs) == 1
 
 
 def test_another_cache_has_the_same_graph(device: Device, replay: Replay) -> None:

@@ -15,19 +15,19 @@ from flash_engine.backends.fused import FusedBackend
 
 
 class Replay:
-    """Passes that are only noted: (tokens, logits), or (tokens, the vocabulary) of those with choices."""
+    """Passes that are only noted: (tokens, logits or vocabulary, passes)."""
 
-    noted: ClassVar[list[tuple[int, Any]]] = []
+    noted: ClassVar[list[tuple[int, Any, int]]] = []
 
     def __init__(self, recording: object, cache: mx.array) -> None:
         self.cache = cache
 
     def logits(self, tokens: Sequence[int], position: int, count: int) -> Any:
-        self.noted.append((len(tokens), count))
+        self.noted.append((len(tokens), count, 1))
         return np.zeros((count, 64), np.float32)
 
     def choose(self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1) -> Any:
-        self.noted.append((len(tokens), f"of {vocabulary}"))
+        self.noted.append((len(tokens), f"of {vocabulary}", passes))
         return [(0, 0.0)] * (len(tokens) + passes - 1)
 
 
@@ -59,10 +59,9 @@ def test_a_fork_has_rows_of_its_own(backend: FusedBackend) -> None:
 def test_narrow_passes_are_recorded_at_load(backend: FusedBackend) -> None:
     backend.rehearse()
     assert set(Replay.noted) == {
-        *((size, 1) for size in range(1, 9)),
-        *((size, size) for size in range(1, 9)),
-        (1, "of 64"),
-        (2, "of 64"),
+        *((size, 1, 1) for size in range(1, 9)),
+        *((size, "of 64", 1) for size in range(1, 9)),
+        (1, "of 64", 2),
     }
 
 

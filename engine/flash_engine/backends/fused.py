@@ -129,13 +129,13 @@ class FusedBackend:
             self._recording = None
 
     def _record_passes(self, cache: FusedCache) -> None:
+        vocabulary = self.config.vocab_size
         for size in range(1, min(MAX_TOKENS, self.capacity) + 1):
-            for logits in {1, size}:
-                self.forward([0] * size, cache, logits=logits)
-                cache.trim(0)
-        for size in range(1, min(2, self.capacity) + 1):
-            self.choose([0] * size, cache, vocabulary=self.config.vocab_size)
+            self.forward([0] * size, cache, logits=1)
             cache.trim(0)
+            self.choose([0] * size, cache, vocabulary=vocabulary)
+            cache.trim(0)
+        self.choose([0], cache, vocabulary=vocabulary, passes=min(2, self.capacity))
 
     @property
     def name(self) -> str:

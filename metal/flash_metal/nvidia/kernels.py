@@ -365,8 +365,7 @@ _PARAMETERS = {
     "resident": "const uint* x,uint* y",
     "address": "const uint* x,uint* y",
     "begin": "const int* given,int* ids,int* position",
-    "choose": "const float* logits,const int* next,int* ids,int* position,int* chosen,"
-    "int tokens,int width,int vocabulary",
+    "choose": "const float* logits,const int* next,int* ids,int* position,int* chosen,int tokens,int width",
 }
 _THREADS = {"choose": 1024, "place": 128}
 _CONSTANTS = {"begin": (("MOST", MAX_TOKENS),)}

@@ -32,9 +32,11 @@ from flash_metal.nvidia.module import Module
 from flash_metal.registry import Grid, Registry, Shape
 
 SLOTS = 16
-"""Positions whose chosen tokens are kept for the host: those of a pass of 8 and of 8 passes behind it."""
+"""Positions whose chosen tokens are kept for the host: those of a pass of 8 and of 7 passes behind it."""
 MOST = kernels.MAX_TOKENS
 """Tokens of a pass."""
+ROWS = 8
+"""Tokens of a pass of which there are logits, at most: the last ones."""
 AHEAD = 4 << 20
 """Bytes of a matrix that a launch fetches for a later one: what the memory gives in 1.4 us."""
 _SEGMENTS = 6
@@ -185,22 +187,19 @@ class Recording:
         self._graphs: dict[tuple[object, ...], Graph] = {}
         self._ids = mx.zeros((MOST,), dtype=mx.int32)
         mx.eval(self._position, self._ids)  # a thread cannot evaluate what another one has begun
-        self.given, self._given_at = driver().host_words(MOST + 1)
+        self.given, self._given_at = driver().host_words(MOST + 2)
         self.chosen, self._chosen_at = driver().host_words(2 * SLOTS)
 
-    def graph(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int = 0) -> Graph:
+    def graph(self, cache: mx.array, tokens: int, *, given: bool, chooses: bool) -> Graph:
         """A pass of so many tokens on caches of the shape of `cache`: of those `given` by the host, or of the one
-        chosen last.
-
-        logits: of the last so many tokens, at most 8. With a vocabulary, tokens are chosen among the ids below it.
-        """
-        key = tokens, logits, given, vocabulary, cache.shape
+        chosen last. chooses: what follows each of them, at most 8, is chosen."""
+        key = tokens, given, chooses, cache.shape
         if key not in self._graphs:
-            self._graphs[key] = self._record(cache, tokens, logits=logits, given=given, vocabulary=vocabulary)
+            self._graphs[key] = self._record(cache, tokens, given=given, chooses=chooses)
         return self._graphs[key]
 
-    def _record(self, cache: mx.array, tokens: int, *, logits: int, given: bool, vocabulary: int) -> Graph:
-        recorder = self._recorder
+    def _record(self, cache: mx.array, tokens: int, *, given: bool, chooses: bool) -> Graph:
+        recorder, rows = self._recorder, min(tokens, ROWS)
         recorder.steps = []
         ids, position = recorder.address(self._ids), recorder.address(self._position)
         if given:
@@ -208,19 +207,19 @@ class Recording:
             recorder.add(kernels.plain_module("begin"), pointers, [], (1, 1, 1), (32, 1, 1))
         read = mx.zeros((tokens,), dtype=mx.int32)
         recorder.know(read, ids)
-        made, rows = self._decoder(read, cache, self._position, logits=logits)
-        _, following = self._decoder.place(cache, rows, self._position)
-        at = recorder.address(made) if logits else 0
-        if vocabulary:
+        logits, fresh = self._decoder(read, cache, self._position, logits=rows)
+        _, following = self._decoder.place(cache, fresh, self._position)
+        at = recorder.address(logits)
+        if chooses:
             pointers = [at, recorder.address(following), ids, position, self._chosen_at]
-            scalars = [logits, made.shape[1], vocabulary]
-            recorder.add(kernels.plain_module("choose"), pointers, scalars, (logits, 1, 1), (1024, 1, 1))
+            scalars = [rows, logits.shape[1]]
+            recorder.add(kernels.plain_module("choose"), pointers, scalars, (rows, 1, 1), (1024, 1, 1))
         table = mx.array(_ahead(recorder.steps)) + mx.zeros((1,), dtype=mx.uint32)
         first = recorder.address(table)
         for number, step in enumerate(recorder.steps):
             if step.ahead is not None:
                 step.ahead.value = first + number * table.nbytes // len(recorder.steps)
-        graph = Graph(recorder.steps, recorder.argument(cache), table, made.shape, at)
+        graph = Graph(recorder.steps, recorder.argument(cache), table, logits.shape, at)
         for array in (read, cache, table):
             recorder.forget(array)
         return graph
@@ -290,9 +289,9 @@ class Replay:
         Returns what is chosen after each of `tokens`, and then in each pass, among the ids below `vocabulary`: the most
         likely one, the lowest of equals, and its log-probability.
         """
-        self._begin(tokens, position, len(tokens), vocabulary)
+        self._begin(tokens, position, vocabulary)
         for _ in range(passes - 1):
-            self._graph(1, 1, given=False, vocabulary=vocabulary).start(self._at)
+            self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
         driver().wait()
         slots = np.arange(position, position + len(tokens) + passes - 1) % SLOTS
         chosen, logprobs = np.split(self._recording.chosen, 2)
@@ -301,21 +300,20 @@ class Replay:
     def logits(self, tokens: Sequence[int], position: int, count: int) -> NDArray[np.float32]:
         """A pass of `tokens`, 1 to 64, at `position`: the logits of the last `count`, at most 8, float32
         [count, vocabulary]."""
-        graph = self._begin(tokens, position, count, 0)
-        words = _host_words(SLOTS // 2 * graph.shape[1])[: count * graph.shape[1]]
+        graph = self._begin(tokens, position, 0)
+        rows, width = graph.shape
+        words = _host_words(ROWS * width)[: count * width]
         if count:
-            driver().read(words, graph.logits)
+            driver().read(words, graph.logits + (rows - count) * width * words.itemsize)
         driver().wait()
-        return words.view(np.float32).reshape(graph.shape).copy()
+        return words.view(np.float32).reshape(count, width).copy()
 
-    def _begin(self, tokens: Sequence[int], position: int, logits: int, vocabulary: int) -> Graph:
+    def _begin(self, tokens: Sequence[int], position: int, vocabulary: int) -> Graph:
+        """Start a pass; with a vocabulary, one that chooses among the ids below it."""
         driver().enter()
         given = self._recording.given
-        graph = self._graph(len(tokens), logits, given=True, vocabulary=vocabulary)
+        graph = self._recording.graph(self._cache, len(tokens), given=True, chooses=vocabulary > 0)
         given[: len(tokens)] = tokens
-        given[MOST] = position
+        given[MOST:] = position, vocabulary
         graph.start(self._at)
         return graph
-
-    def _graph(self, tokens: int, logits: int, *, given: bool, vocabulary: int) -> Graph:
-        return self._recording.graph(self._cache, tokens, logits=logits, given=given, vocabulary=vocabulary)

@@ -1,10 +1,11 @@
-// The most likely token after each of the pass's, the lowest of equals, and its log-probability; the
-// last one and the position behind the pass become those of the next pass. A block a token.
+// The most likely token after each of the pass's, of the vocabulary that `position` holds last, the lowest of equals, and
+// its log-probability; the last one and the position behind the pass become those of the next pass. A block a token.
 constexpr int WARPS = 32;
 __shared__ float tops[WARPS], totals[WARPS];
 __shared__ int places[WARPS];
 const int m = blockIdx.x, id = threadIdx.x, warp = id / 32;
 earlier();
+const int vocabulary = position[3];
 const float* row = logits + ulong(m) * width;
 float top = __uint_as_float(0xff800000u);
 int place = 0;
@@ -44,4 +45,4 @@ if (id == 0) {
   ((float*)chosen)[16 + slot] = -logf(all);
   if (m == tokens - 1) ids[0] = place;
 }
-if (m == 0 && id < 4) position[id] = next[0];
+if (m == 0 && id < 3) position[id] = next[0];
