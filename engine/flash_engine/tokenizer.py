@@ -135,13 +135,12 @@ class Tokenizer:
     def ending(self, stop: frozenset[int], until: bytes) -> NDArray[np.bool_]:
         """[vocab_size]: the tokens at which text ends: control tokens, those in `stop`, those with `until` (unless
         empty) in them."""
-        return np.fromiter(
-            (
-                not data or token in stop or bool(until and until in data)
-                for token, data in enumerate(self._bytes)
-            ),
-            np.bool_,
+        found = np.zeros(self.vocab_size, np.bool_)
+        found[[token for token, data in enumerate(self._bytes) if not data or (until and until in data)]] = (
+            True
         )
+        found[[token for token in stop if 0 <= token < self.vocab_size]] = True
+        return found
 
     def unspellable(self, data: bytes) -> bytes:
         """Those of `data`'s bytes that no token of the vocabulary can spell."""

@@ -38,6 +38,16 @@ def test_equals_a_search_through_the_bundled_vocabulary(tokenizer: Tokenizer, re
         assert tokenizer.allowed(data[begin:]).tolist() == brute_force(vocabulary, data[begin:])
 
 
+@pytest.mark.parametrize("until", [b"", b"\n", b"):"])
+def test_tokens_that_end_a_text(tokenizer: Tokenizer, until: bytes) -> None:
+    stop = frozenset({300, 5, tokenizer.vocab_size + 7})
+    vocabulary = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    wanted = [
+        not data or token in stop or bool(until and until in data) for token, data in enumerate(vocabulary)
+    ]
+    assert tokenizer.ending(stop, until).tolist() == wanted
+
+
 def test_high_bytes() -> None:
     vocabulary = [b"\xff", b"\xff\xff", b"\xfe", b"", b"\xff\x00"]
     assert SortedVocabulary(vocabulary).allowed(b"\xff").tolist() == [0, 1, 4]

@@ -29,6 +29,7 @@ def test_load_reports_stages_and_generates(folder: Path) -> None:
         folder, device="mlx", context=128, progress=lambda *stage: stages.append(stage)
     ) as engine:
         assert (engine.name, engine.folder, engine.backend.capacity) == ("tiny", folder, 128)
+        assert "_sorted" in vars(engine.tokenizer), "the first request would wait for it"
 
         def work() -> int:
             session = engine.session()
