@@ -39,6 +39,8 @@ class Request:
     """When it was sent, seconds by time.perf_counter()."""
     cut: bool = False
     """The text is as much of the model's line as it is sure of."""
+    verified: bool | None = True
+    """Whether the model itself says the text; None while only its draft model does."""
     flicker: bool = False
     """The reply took away or changed a suggestion that was on the screen."""
 

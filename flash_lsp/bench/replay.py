@@ -161,8 +161,9 @@ def _is_shown(request: Request) -> bool:
 
 
 def _is_read(request: Request) -> bool:
-    """Whether the reply, a silence perhaps, rests on the model's reading of the place."""
-    return not request.superseded and request.silence not in _UNREAD
+    """Whether the reply, a silence perhaps, rests on the model's reading of the place, not its draft model's alone."""
+    read = request.silence not in _UNREAD and request.verified is not None
+    return read and not request.superseded
 
 
 async def _cpu_share(process: psutil.Process) -> float:

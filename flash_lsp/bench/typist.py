@@ -147,6 +147,7 @@ class Typist:
                 silence=record["silence"] if record else None,
                 sent=sent,
                 cut=record is not None and record["cut"],
+                verified=record["verified"] if record else True,
                 flicker=flicker,
             )
         )

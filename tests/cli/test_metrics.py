@@ -99,3 +99,10 @@ def test_a_jump_lasts_to_the_first_reply_that_counts() -> None:
     jumps = [_Jump(False, 10.0, [*unread, silent, late]), _Jump(False, 0.0, unread)]
     assert _waits(jumps, _is_read) == pytest.approx([205.0])
     assert _waits(jumps, _is_shown) == pytest.approx([520.0])
+
+
+def test_a_reply_of_the_draft_model_alone_is_no_reading_of_the_place() -> None:
+    assert _is_read(RIGHT)
+    assert _is_read(replace(RIGHT, verified=False)), "the model has said something else since"
+    assert not _is_read(replace(RIGHT, verified=None))
+    assert _is_read(replace(RIGHT, text="", silence="low-confidence"))
