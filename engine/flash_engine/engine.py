@@ -202,8 +202,8 @@ class Engine:
         self.close()
 
     def _warm_up(self) -> None:
-        """Touch all weights, sort the vocabulary and take the first measure of speed."""
-        self.tokenizer.allowed(b" ")
+        """Touch all weights, prepare the tokenizer and take the first measure of speed."""
+        self.tokenizer.prepare()
         session = self.session()
         for round_number in range(2):
             session.sync([round_number] * min(16, self.backend.capacity))

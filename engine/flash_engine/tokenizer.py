@@ -135,12 +135,20 @@ class Tokenizer:
     def ending(self, stop: frozenset[int], until: bytes) -> NDArray[np.bool_]:
         """[vocab_size]: the tokens at which text ends: control tokens, those in `stop`, those with `until` (unless
         empty) in them."""
-        found = np.zeros(self.vocab_size, np.bool_)
-        found[[token for token, data in enumerate(self._bytes) if not data or (until and until in data)]] = (
-            True
-        )
+        found = self._ending(until).copy()
         found[[token for token in stop if 0 <= token < self.vocab_size]] = True
         return found
+
+    def prepare(self) -> None:
+        """Do what the first request would wait for: sort the vocabulary, find the tokens that end a line or a text."""
+        self.allowed(b" ")
+        for until in (b"", b"\n"):
+            self._ending(until)
+
+    @lru_cache(maxsize=16)  # noqa: B019 - a tokenizer lives as long as its engine
+    def _ending(self, until: bytes) -> NDArray[np.bool_]:
+        found = [not data or bool(until and until in data) for data in self._bytes]
+        return np.array(found, np.bool_)
 
     def unspellable(self, data: bytes) -> bytes:
         """Those of `data`'s bytes that no token of the vocabulary can spell."""
