@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from ctypes import c_ulonglong
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlx.core as mx
@@ -16,6 +17,7 @@ import pytest
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Tiling
 from flash_metal.nvidia import kernels, launch, module, recorded, texts
+from flash_metal.nvidia.driver import Driver
 from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
@@ -272,6 +274,13 @@ def test_what_is_let_go(device: Device) -> None:
     assert device.forgotten == 0
     del recording
     assert device.forgotten == 1
+
+
+def test_a_driver_that_is_too_old_is_named() -> None:
+    old = Driver.__new__(Driver)
+    old._library = SimpleNamespace()  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match=r"cuStreamGetCaptureInfo_v3: .* older than CUDA 12\.3"):
+        old._call("cuStreamGetCaptureInfo_v3")
 
 
 def test_what_has_no_matrix_units_is_not_recorded(device: Device) -> None:
