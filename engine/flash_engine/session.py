@@ -175,12 +175,9 @@ class Session:
         """
         if self._speculator is None or self._logits is not None or self._speculator.rests(self._tokens):
             return
-
-        def bounds() -> Bounds:
-            asked = within()
-            room = self._backend.capacity - len(self._tokens)
-            return replace(asked, most=min(asked.most, room, LONGEST))
-
+        bounds = within()
+        room = self._backend.capacity - len(self._tokens)
+        bounds = replace(bounds, most=min(bounds.most, room, LONGEST))
         drafts = self._speculator.propose(self._tokens, bounds, cancel)
         begin = time.perf_counter()
         self._put_off(drafts, cancel)

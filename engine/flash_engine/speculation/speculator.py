@@ -71,6 +71,8 @@ class Speculator:
         self._clock = clock
         self._round: _Round | None = None
         self._resting = 0
+        self._begun = 0.0
+        """When thinking about the next pass began."""
         self._plain = 0
         self._thought = 0.0
         """Rounds without a proposal that the controller does not know of yet, and the seconds of finding that out."""
@@ -82,39 +84,28 @@ class Speculator:
         Even to think about drafts costs a little then: Python, its memory flushed from the caches by every pass.
         """
         self._finish()
+        choice = Choice.BUDGET
         if self._resting:
             self._resting -= 1
-            choice: Choice | None = Choice.BUDGET
         else:
-            begin = self._clock()
-            choice = self._hopeless(tokens)
-            self._thought += self._clock() - begin
-        if choice is None:
-            self._controller.decoded_plainly(self._plain, self._thought)
-            self._plain, self._thought = 0, 0.0
-            return False
+            self._begun = self._clock()
+            reason = self._hopeless(tokens) or self._unaffordable()
+            if reason is None:
+                return False
+            choice = reason
+            self._thought += self._clock() - self._begun
         self._plain += 1
         self._controller.choices[choice] += 1
         self.tally.passes += 1
         return True
 
     def propose(
-        self, tokens: Sequence[int], within: Callable[[], Bounds], cancel: threading.Event | None = None
+        self, tokens: Sequence[int], bounds: Bounds, cancel: threading.Event | None = None
     ) -> list[int]:
-        """What to verify in the pass of the last of `tokens`; [] for a plain pass. `rests` has said no. Raises
-        Cancelled.
-
-        within: the bounds; not asked for if no loss is affordable.
-        """
-        begin = self._clock()
-        controller = self._controller
-        # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
-        passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
-        if passes:
-            round_ = self._rest(passes)
-        else:
-            bounds = within()
-            round_ = self._best(tokens, bounds, begin, cancel) if bounds.most > 0 else _Round(Choice.UNSURE)
+        """What to verify in the pass of the last of `tokens`; [] for a plain pass. `rests` has just said no. Raises
+        Cancelled."""
+        controller, begin = self._controller, self._begun
+        round_ = self._best(tokens, bounds, begin, cancel) if bounds.most > 0 else _Round(Choice.UNSURE)
         self._round = round_
         controller.choices[round_.choice] += 1
         self.tally.passes += 1
@@ -200,6 +191,15 @@ class Speculator:
             return Choice.UNSURE
         return None if self._model.has_guess(len(tokens)) else self._controller.pause()
 
+    def _unaffordable(self) -> Choice | None:
+        """Why no draft can be made now: a rest begins. None: one can."""
+        controller = self._controller
+        controller.decoded_plainly(self._plain, self._thought)
+        self._plain, self._thought = 0, 0.0
+        # Two drafts, so that searching texts again and again does not use up what one draft of the model costs.
+        passes = controller.ledger.passes_until(controller.price(behind=1, drafts=2), 2)
+        return self._rest(passes) if passes else None
+
     def _best(
         self, tokens: Sequence[int], bounds: Bounds, begin: float, cancel: threading.Event | None
     ) -> _Round:
@@ -222,7 +222,7 @@ class Speculator:
             return self._draft(model, tokens, bounds, begin, best, gain, cancel)
         if not best.length:
             if objection is Choice.BUDGET:
-                return self._rest(controller.ledger.passes_until(controller.price(behind, 1), 1))
+                self._rest(controller.ledger.passes_until(controller.price(behind, 1), 1))
             best.choice = objection
         return best
 
@@ -257,10 +257,10 @@ class Speculator:
         other.seconds = expected
         return other
 
-    def _rest(self, passes: int) -> _Round:
-        """A plain round, and about as many more as make `passes`."""
+    def _rest(self, passes: int) -> Choice:
+        """Make about so many rounds plain, this one included."""
         self._resting = min(max(passes, _RESTS[0]), _RESTS[1]) - 1
-        return _Round(Choice.BUDGET)
+        return Choice.BUDGET
 
     def _finish(self) -> None:
         round_, self._round = self._round, None

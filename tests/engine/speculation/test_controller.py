@@ -120,7 +120,7 @@ def test_what_is_proposed_is_judged_whether_it_is_verified_or_not(tokenizer: Tok
     before = acceptance.chances.copy()
     for end in range(3, 40):
         assert not speculator.rests(text[:end])
-        assert not speculator.propose(text[:end], lambda: Bounds(tokenizer, 7, b"", frozenset(), b""))
+        assert not speculator.propose(text[:end], Bounds(tokenizer, 7, b"", frozenset(), b""))
         speculator.verified(1.0)
         speculator.chosen(text[end])
     assert one.choices[Choice.UNSURE] == 37

@@ -67,7 +67,7 @@ class World:
             self.spend(self._pass_ms[0])
             self.committed += 1
             return
-        drafts = self._speculator.propose([0], lambda: Bounds(tokenizer, 7, b"", frozenset(), b""))
+        drafts = self._speculator.propose([0], Bounds(tokenizer, 7, b"", frozenset(), b""))
         self.spend(self._pass_ms[len(drafts)])
         self._speculator.verified(MS * self._pass_ms[len(drafts)])
         right = self._accepts(self.committed)
