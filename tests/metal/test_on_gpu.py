@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from flash_engine import Checkpoint, Tokenizer, bundled
-from flash_engine.backends.fused import FusedBackend
+from flash_engine.backends.fused import FusedBackend, FusedCache
 from flash_engine.backends.mlx import MlxBackend
 from flash_metal.registry import device_registry
 from tests.engine.tiny import Shape, write_checkpoint
@@ -51,6 +53,21 @@ def test_the_gpu_decodes_what_forwards_choose(pair: tuple[FusedBackend, FusedBac
             last = wanted[-1:]
         assert found == wanted
         assert cache.length == plain.length
+
+
+def test_caches_in_turn_are_as_each_alone(pair: tuple[FusedBackend, FusedBackend]) -> None:
+    texts = np.random.default_rng(1).integers(0, 4096, (2, 40)).tolist()
+    loaded, _ = pair
+
+    def read(cache: FusedCache, text: list[int]) -> Iterator[object]:
+        for start, end in ((0, 20), (20, 21), (21, 24), (24, 32)):
+            yield loaded.forward(text[start:end], cache, logits=min(8, end - start)).tobytes()
+        yield loaded.greedy(text[32:34], cache, 5, vocabulary=4096)
+        yield np.array(cache.rows)[..., : cache.length, :].tobytes()
+
+    alone = [list(read(loaded.new_cache(), text)) for text in texts]
+    in_turn = zip(*(read(loaded.new_cache(), text) for text in texts), strict=True)
+    assert [list(found) for found in zip(*in_turn, strict=True)] == alone
 
 
 @pytest.mark.bundled
