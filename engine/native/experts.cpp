@@ -72,7 +72,7 @@ void Experts::run(Pass& pass, Rows rows) const {
 
 void Experts::route(Pass& pass, Rows rows) const {
   Routes& routes = pass.work.routes;
-  pass.project(rows, router_, router_.blocks(), pass.work.normalized, routes.scores());
+  pass.project(rows, router_, router_.blocks(), routes.scores());
   pass.crew.share(1, 1, [&](int, int) { routes.choose(pass.kernels, choice_, rows.first, rows.last); });
 }
 
@@ -100,7 +100,7 @@ void Experts::widen_for(Pass& pass, int expert, int first, int last) const {
   const Routes& routes = pass.work.routes;
   const Use* uses = routes.uses() + routes.begin(expert);
   const int count = routes.begin(expert + 1) - routes.begin(expert);
-  const Activations in = gathered(pass.work.normalized.view(router_.k(), router_.group()), uses, count);
+  const Activations in = gathered(pass.normalized(router_), uses, count);
   const Activations out = pass.work.gated.view(mlp.width(), mlp.down().group()).from(routes.begin(expert));
   mlp.widen(pass.kernels, in, count, first, last, out);
   for (int i = 0; i < count; ++i) {

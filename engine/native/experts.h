@@ -18,6 +18,7 @@ class Experts : public FeedForward {
   void check(int hidden) const override;
   void reserve(Workspace& work) const override;
   int group() const override { return router_.group(); }
+  bool reads_once() const override { return false; }
   void add_bytes(WeightBytes& bytes) const override;
   void run(Pass& pass, Rows rows) const override;
 

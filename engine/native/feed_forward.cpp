@@ -20,10 +20,10 @@ void Mlp::add_bytes(WeightBytes& bytes) const {
 }
 
 void Mlp::run(Pass& pass, Rows rows) const {
-  const Activations in = pass.work.normalized.view(input_.k(), input_.group()).from(rows.first);
   const Activations out = pass.work.gated.view(width(), down_.group()).from(rows.first);
-  pass.crew.share(out.groups(), pass.grain(out.groups()),
-                  [&](int first, int last) { widen(pass.kernels, in, rows.count(), first, last, out); });
+  pass.crew.share(out.groups(), pass.grain(out.groups()), [&](int first, int last) {
+    widen(pass.kernels, pass.normalized(input_).from(rows.first), rows.count(), first, last, out);
+  });
   pass.lap(Operation::kGateUp);
   pass.add_project(rows, down_, pass.work.gated);
   pass.lap(Operation::kDown);

@@ -20,6 +20,7 @@ class FeedForward {
   virtual void check(int hidden) const = 0;
   virtual void reserve(Workspace& work) const = 0;
   virtual int group() const = 0;                          // of the activations that are read
+  virtual bool reads_once() const { return true; }        // in its first stage only
   virtual void add_bytes(WeightBytes& bytes) const = 0;  // of weights that a token reads, by operation
 
   // Adds to the residual stream of `rows`.

@@ -56,15 +56,14 @@ void JoinedHeads::run(Pass& pass, int layer) const {
   const int kv_heads = pass.shape.kv_heads;
   const int dim = pass.shape.key_dim;
   const int count = pass.slice.count;
-  const Activations in = pass.work.normalized.view(qkv_.k(), qkv_.group());
   const auto normed = [&](const Norm& norm, float* head) {
     if (!norm.weight.empty()) pass.kernels.norm_head(head, norm.weight.data(), norm.epsilon, dim, head);
     return head;
   };
   pass.crew.share(heads + 2 * kv_heads, 1, [&](int head, int) {
     float* values = scratch(static_cast<std::size_t>(count) * dim);
-    pass.kernels.matmul(qkv_.packed(), head * dim / kLanes, (head + 1) * dim / kLanes, qkv_.bias(), in, count,
-                        values - head * dim, dim);
+    pass.kernels.matmul(qkv_.packed(), head * dim / kLanes, (head + 1) * dim / kLanes, qkv_.bias(),
+                        pass.normalized(qkv_), count, values - head * dim, dim);
     for (int t = 0; t < count; ++t, values += dim) {
       if (head < heads)
         store_query(pass, t, head, normed(query_norm_, values));

@@ -36,7 +36,7 @@ std::size_t LatentHeads::bytes() const {
 }
 
 void LatentHeads::run(Pass& pass, int layer) const {
-  pass.project({0, pass.slice.count}, down_, down_.blocks(), pass.work.normalized, pass.work.latents.data());
+  pass.project({0, pass.slice.count}, down_, down_.blocks(), pass.work.latents.data());
   normalize(pass);
   const int heads = pass.shape.heads;
   pass.crew.share(2 * heads, 1, [&](int unit, int) {

@@ -39,7 +39,7 @@ Model::Model(AttentionShape shape, Weights weights, const Kernels& kernels, int 
       kernels_(kernels),
       pool_(threads),
       hidden_(weights_.embedding->k()),
-      work_(shape_, hidden_) {
+      work_(shape_, hidden_, pool_.size()) {
   check(shape_, weights_);
   for (const Layer& layer : weights_.layers) {
     layer.heads->reserve(work_);
@@ -103,21 +103,21 @@ void Model::run(Pass& pass, float* logits) const {
   for (int i = 0; i < layers; ++i) {
     const Layer& layer = weights_.layers[i];
     const Rows rows = i == layers - 1 ? wanted : all;
-    pass.normalize(all, layer.attention_norm, layer.heads->group());
+    pass.normalize(all, layer.attention_norm, layer.heads->group(), true);
     pass.lap(Operation::kNorm);
     layer.heads->run(pass, i);
     pass.lap(Operation::kQkv);
     if (rows.count() == 0) return;
 
     layer.attention.run(pass, i, rows);
-    pass.normalize(rows, layer.feed_forward_norm, layer.feed_forward->group());
+    pass.normalize(rows, layer.feed_forward_norm, layer.feed_forward->group(), layer.feed_forward->reads_once());
     pass.lap(Operation::kNorm);
     layer.feed_forward->run(pass, rows);
   }
-  pass.normalize(wanted, weights_.norm, weights_.head.group());
+  pass.normalize(wanted, weights_.norm, weights_.head.group(), true);
   pass.lap(Operation::kNorm);
   float* out = logits - static_cast<std::ptrdiff_t>(wanted.first) * logits_stride();
-  pass.project(wanted, weights_.head, (pass.slice.ids + kLanes - 1) / kLanes, pass.work.normalized, out);
+  pass.project(wanted, weights_.head, (pass.slice.ids + kLanes - 1) / kLanes, out);
   pass.lap(Operation::kHead);
 }
 

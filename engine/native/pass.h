@@ -50,6 +50,14 @@ struct Pass {
   const RopeTable& rope;
   Workspace& work;
 
+  // The normalization of activations that each thread makes for itself; without a norm, they are made for all.
+  struct Own {
+    const Norm* norm = nullptr;
+    Rows rows{0, 0};
+    bool made = false;
+  };
+  Own own{};
+
   void lap(Operation operation) const {
     if (slice.laps) slice.laps->lap(operation);
   }
@@ -57,15 +65,21 @@ struct Pass {
   // Units of work for one turn of a thread: several turns each, so that none waits long for another at the end.
   int grain(int units) const { return std::max(1, units / (kTurns * crew.threads())); }
 
-  // The residual stream, normalized, as activations in groups of `group` (work.normalized).
-  void normalize(Rows rows, const Norm& norm, int group);
-  // out = bias + matrix * in of the first `blocks` of rows, [tokens][blocks of the matrix * 16].
-  void project(Rows rows, const Linear& linear, int blocks, ActivationBuffer& in, float* out);
+  // Normalizes the residual stream into activations in groups of `group`. If only the `next` stage reads them, each
+  // thread makes those of few tokens for itself, as it begins: that takes less time than handing them over.
+  void normalize(Rows rows, const Norm& norm, int group, bool next);
+  // What normalize() made, by token, in groups as `linear` reads them; for units of a stage.
+  Activations normalized(const Linear& linear);
+  // out = bias + matrix * normalized of the first `blocks` of rows, [tokens][blocks of the matrix * 16].
+  void project(Rows rows, const Linear& linear, int blocks, float* out);
   // The residual stream += bias + matrix * in.
   void add_project(Rows rows, const Linear& linear, ActivationBuffer& in);
 
  private:
   static constexpr int kTurns = 5;
+  static constexpr int kOwnTokens = 4;
+
+  void normalize(Rows rows, const Norm& norm, Activations out) const;
 };
 
 }  // namespace flash

@@ -27,6 +27,7 @@ class Crew {
   void share(int units, int grain, const Work& work);
 
   int threads() const;
+  int thread() const { return thread_; }
 
  private:
   Pool& pool_;

@@ -39,14 +39,15 @@ class ActivationBuffer {
 
 // What a kind of layer needs besides, it reserves (HeadProjection, FeedForward).
 struct Workspace {
-  Workspace(const AttentionShape& shape, int hidden)
+  Workspace(const AttentionShape& shape, int hidden, int threads)
       : residual(static_cast<std::size_t>(kSliceTokens) * hidden),
         attended(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.value_dim),
+        normalized(threads),
         query_quants(static_cast<std::size_t>(kSliceTokens) * shape.heads * shape.key_dim),
         query_scales(static_cast<std::size_t>(kSliceTokens) * shape.heads),
         query_sums(static_cast<std::size_t>(kSliceTokens) * shape.heads),
         attended_parts(shape.kv_heads * kSliceTokens / kAttentionTokens) {
-    normalized.reserve(kSliceTokens, hidden);
+    for (ActivationBuffer& each : normalized) each.reserve(kSliceTokens, hidden);
     attention_out.reserve(kSliceTokens, shape.heads * shape.value_dim);
   }
 
@@ -54,7 +55,7 @@ struct Workspace {
 
   Aligned<float> residual;  // [tokens][hidden]
   Aligned<float> attended;  // [tokens][heads][value_dim]
-  ActivationBuffer normalized;
+  std::vector<ActivationBuffer> normalized;  // one for each thread; the first is also that of all (Pass::normalize)
   ActivationBuffer attention_out;
   ActivationBuffer gated;
   Aligned<float> latents;  // [tokens][rows of LatentHeads' down, in whole lanes]
