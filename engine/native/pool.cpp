@@ -47,7 +47,7 @@ Pool::~Pool() {
 
 bool Pool::run(const std::atomic<bool>* cancel, const std::function<void(Crew)>& work) {
   const FloatMode mode;
-  base_ = done_.load(std::memory_order_acquire);
+  base_ = computed();
   work_ = &work;
   cancel_ = cancel;
   skipping_.store(false, std::memory_order_relaxed);
@@ -63,8 +63,17 @@ bool Pool::run(const std::atomic<bool>* cancel, const std::function<void(Crew)>&
   return !cancelled();
 }
 
-void Pool::wait_for(std::uint64_t units) const {
-  wait_until([&] { return done_.load(std::memory_order_acquire) >= units; });
+std::uint64_t Pool::computed() const {
+  std::uint64_t total = 0;
+  for (const Part& part : parts_) total += part.computed.load(std::memory_order_acquire);
+  return total;
+}
+
+void Pool::rest(int spins) const {
+  if (spins % kSpins == kSpins - 1)
+    std::this_thread::yield();
+  else
+    relax();
 }
 
 void Pool::serve(int thread) {

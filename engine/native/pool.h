@@ -20,8 +20,8 @@ class Crew {
   Crew(Pool& pool, int thread, std::uint64_t base) : pool_(pool), thread_(thread), base_(base) {}
 
   // Computes 0 .. units-1 as work(first, last) on ranges of at most `grain` and returns when all are done, or skipped
-  // because the run was cancelled. A thread begins with its own part of the units and goes on with what the others have
-  // left of theirs. One that comes late, because the system let it wait, finds its stage done by the others and goes
+  // because the run was cancelled. A thread begins with its own part of the units and, after a moment, goes on with what
+  // the others have left of theirs. One that comes late, because the system let it wait, finds its stage done by the others and goes
   // on; it holds up nobody.
   template <class Work>
   void share(int units, int grain, const Work& work);
@@ -30,6 +30,12 @@ class Crew {
   int thread() const { return thread_; }
 
  private:
+  static constexpr int kPatience = 32;  // spins, some hundred nanoseconds
+
+  // What is left of a part of a stage.
+  template <class Work>
+  void compute(std::uint64_t part, std::uint64_t base, int units, int grain, const Work& work);
+
   Pool& pool_;
   int thread_;
   std::uint64_t base_;  // units of all stages before
@@ -53,14 +59,20 @@ class Pool {
   friend class Crew;
   static constexpr std::uint32_t kClosed = 1u << 31;
 
-  // The first unit, counted over all stages, of a thread's part that nobody took; older where a stage is new to it.
-  struct alignas(64) Part {
-    std::atomic<std::uint64_t> next{0};
+  // A thread's, each on a line of its own, which moves to another core only when it must.
+  struct Part {
+    // The first unit, counted over all stages, of its part that nobody took; older where a stage is new to it.
+    alignas(64) std::atomic<std::uint64_t> next{0};
+    // Units that it computed, over all stages.
+    alignas(64) std::atomic<std::uint64_t> computed{0};
   };
 
   void serve(int thread);
   bool cancelled();
-  void wait_for(std::uint64_t units) const;
+  // Of all threads together, over all stages. Units of later stages count as well: who computed them saw this one done.
+  std::uint64_t computed() const;
+  bool has_computed(std::uint64_t units) const { return computed() >= units; }
+  void rest(int spins) const;
 
   const int size_;
   const std::function<void(Crew)>* work_ = nullptr;
@@ -70,7 +82,6 @@ class Pool {
   std::atomic<std::uint32_t> round_{0};
   std::atomic<bool> stop_{false};
   alignas(64) std::atomic<std::uint32_t> inside_{kClosed};  // workers in the run; kClosed: no more may enter
-  alignas(64) std::atomic<std::uint64_t> done_{0};          // units computed, over all stages
   std::vector<Part> parts_;
   std::mutex mutex_;
   std::condition_variable wake_;
@@ -86,27 +97,34 @@ inline int Crew::threads() const { return pool_.size(); }
 
 template <class Work>
 void Crew::share(int units, int grain, const Work& work) {
-  const int threads = pool_.size_;
   const std::uint64_t base = base_;
   base_ += units;
-  std::uint64_t computed = 0;
-  for (int i = 0; i < threads; ++i) {
-    const std::uint64_t part = (thread_ + i) % threads;
-    const std::uint64_t from = base + part * units / threads;
-    const std::uint64_t to = base + (part + 1) * units / threads;
-    std::atomic<std::uint64_t>& next = pool_.parts_[part].next;
-    std::uint64_t seen = next.load(std::memory_order_acquire);
-    while (std::max(seen, from) < to) {
-      const std::uint64_t first = std::max(seen, from);
-      const std::uint64_t last = std::min(first + grain, to);
-      if (!next.compare_exchange_weak(seen, last, std::memory_order_acq_rel)) continue;
-      if (!pool_.cancelled()) work(static_cast<int>(first - base), static_cast<int>(last - base));
-      computed += last - first;
-      seen = last;
-    }
+  compute(thread_, base, units, grain, work);
+  for (int spins = 0; !pool_.has_computed(base_); ++spins) {
+    if (spins == kPatience)
+      for (int i = 1; i < pool_.size_; ++i) compute((thread_ + i) % pool_.size_, base, units, grain, work);
+    pool_.rest(spins);
   }
-  if (computed == 0 || pool_.done_.fetch_add(computed, std::memory_order_acq_rel) + computed != base_)
-    pool_.wait_for(base_);
+}
+
+template <class Work>
+void Crew::compute(std::uint64_t part, std::uint64_t base, int units, int grain, const Work& work) {
+  const std::uint64_t from = base + part * units / pool_.size_;
+  const std::uint64_t to = base + (part + 1) * units / pool_.size_;
+  std::atomic<std::uint64_t>& next = pool_.parts_[part].next;
+  std::uint64_t computed = 0;
+  std::uint64_t seen = next.load(std::memory_order_acquire);
+  while (std::max(seen, from) < to) {
+    const std::uint64_t first = std::max(seen, from);
+    const std::uint64_t last = std::min(first + grain, to);
+    if (!next.compare_exchange_weak(seen, last, std::memory_order_acq_rel)) continue;
+    if (!pool_.cancelled()) work(static_cast<int>(first - base), static_cast<int>(last - base));
+    computed += last - first;
+    seen = last;
+  }
+  if (computed == 0) return;
+  std::atomic<std::uint64_t>& mine = pool_.parts_[thread_].computed;
+  mine.store(mine.load(std::memory_order_relaxed) + computed, std::memory_order_release);
 }
 
 }  // namespace flash
