@@ -127,6 +127,7 @@ inline void layer_norm(const float* x, const float* weight, const float* bias, f
 }
 
 constexpr int kPrefetchBytes = 4096;  // ahead of the weights in use
+constexpr int kPrefetchTokens = 4;    // fewer leave enough reads in flight without
 
 // What the products of 16 rows and a token are added to.
 struct Fresh {
@@ -170,7 +171,8 @@ struct IntegerTile {
     F acc[T];
     for (int t = 0; t < T; ++t) acc[t] = Start::start(bias, out + t * stride);
     for (int g = 0; g < groups; ++g, block += kValueBytes + 64) {
-      for (int i = 0; i < kValueBytes + 64; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
+      if constexpr (T >= kPrefetchTokens)
+        for (int i = 0; i < kValueBytes + 64; i += 64) __builtin_prefetch(block + kPrefetchBytes + i);
       I dots[T];
       Layout::template dots<T>(block, x.quants + g * kGroup, w.k, dots);
       const F scale = load_half(block + kValueBytes);
