@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pygls.exceptions import JsonRpcInvalidParams
+
 from flash_lsp import protocol
 from flash_lsp.workspace import FlashServer
 
@@ -16,8 +18,11 @@ def stats(ls: FlashServer) -> dict[str, Any]:
     return ls.stats()
 
 
-def toggle(ls: FlashServer, language: str = "") -> dict[str, Any]:
-    """Turn suggestions off or on again until the server ends, in one language or in all."""
+def toggle(ls: FlashServer, *arguments: object) -> dict[str, Any]:
+    """Turn suggestions off or on again until the server ends, in the language that is named or in all."""
+    language = _first(arguments, "")
+    if not isinstance(language, str):
+        raise JsonRpcInvalidParams(f"{protocol.TOGGLE}: a language id is a string, not {language!r}")
     return {"language": language, "enabled": ls.gate.toggle(language, ls.settings)}
 
 
@@ -33,8 +38,11 @@ def resume(ls: FlashServer) -> dict[str, Any]:
     return {"paused": False}
 
 
-def snooze(ls: FlashServer, minutes: float = _SNOOZE_MINUTES) -> dict[str, Any]:
-    """No suggestions for some minutes; 0 ends it."""
+def snooze(ls: FlashServer, *arguments: object) -> dict[str, Any]:
+    """No suggestions for some minutes, ten if none are given; 0 ends it."""
+    minutes = _first(arguments, _SNOOZE_MINUTES)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float):
+        raise JsonRpcInvalidParams(f"{protocol.SNOOZE}: minutes are a number, not {minutes!r}")
     ls.snooze(max(minutes, 0.0))
     return {"minutes": ls.gate.snoozed_minutes}
 
@@ -53,6 +61,11 @@ async def reload(ls: FlashServer) -> dict[str, Any]:
 def clear_caches(ls: FlashServer) -> None:
     """Forget answers and KV caches."""
     ls.clear_caches()
+
+
+def _first(arguments: tuple[object, ...], default: object) -> object:
+    """The argument that a client may leave out: pygls fills in no defaults."""
+    return arguments[0] if arguments else default
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {

@@ -16,10 +16,10 @@ from flash_lsp.text import LINE_END
 StatementEnd = Callable[[str, str], int | None]
 """(prefix, text) -> where in `text` a line suggested at the end of `prefix` is complete; None if it may go on."""
 
-_LIKELY = 0.4
+_LIKELY = 0.35
 """In terms of the gate, the joint log-probability that the first word of an unlikely line needs."""
 
-_MORE_LIKELY = 0.16
+_MORE_LIKELY = 0.14
 """The same for more words."""
 
 _SHORTEST_LIKELY = 2

@@ -6,14 +6,14 @@ import math
 
 from flash_lsp.filters.candidate import Candidate, Silence
 
-GATES = {"balanced": math.log(0.01), "careful": math.log(0.05), "eager": math.log(0.0001)}
+GATES = {"balanced": math.log(0.005), "careful": math.log(0.05), "eager": math.log(0.0001)}
 """The least log-probability of a line that is shown whole, by the setting `eagerness`: that it is, to its end, what the
 model would write. The measurements behind them are in docs/quality.md."""
 
 MIN_LOGPROB = GATES["balanced"]
 
 
-_ONE_SIGN = 0.16
+_ONE_SIGN = 0.14
 """In terms of the gate, the log-probability that a text of one sign needs: nobody presses another key for less."""
 
 

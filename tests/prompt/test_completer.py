@@ -146,7 +146,7 @@ def test_an_unlikely_text_is_not_completed(writer: Callable[[str], Complete]) ->
 )
 def test_the_likely_beginning(tokens: list[tuple[str, float]], held: str, likely: str) -> None:
     prefix = "" if likely != "\n    return" else "def f():"
-    output = Output(prefix, held.encode(), max_lines=9, max_tokens=99, gate=-6.3)
+    output = Output(prefix, held.encode(), max_lines=9, max_tokens=99, gate=-7.2)
     for text, logprob in tokens:
         output.add(Token(0, logprob, text.encode()))
     assert output.likely == likely

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from flash_lsp import protocol
 from flash_lsp.commands import COMMANDS
@@ -41,6 +43,16 @@ async def test_pause_snooze_and_toggle() -> None:
         assert await silenced_by(protocol.TOGGLE, "python") == "disabled"
         assert (await client.command(protocol.EXPLAIN))["reason"] == "disabled"
         assert await silenced_by(protocol.TOGGLE, "python") == ""
+
+
+async def test_arguments_may_be_left_out() -> None:
+    async with connect("nvim-0.12.4") as client:
+        assert await client.command(protocol.TOGGLE) == {"language": "", "enabled": False}
+        assert await client.command(protocol.TOGGLE) == {"language": "", "enabled": True}
+        assert (await client.command(protocol.SNOOZE))["minutes"] == pytest.approx(10, abs=0.1)
+        for command, wrong in ((protocol.TOGGLE, 1), (protocol.SNOOZE, "long"), (protocol.SNOOZE, True)):
+            with pytest.raises(JsonRpcException, match=command):
+                await client.command(command, wrong)
 
 
 async def test_caches_are_cleared_and_the_model_reloaded_with_documents_open() -> None:
