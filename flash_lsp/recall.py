@@ -34,7 +34,7 @@ class Recall:
 
     def __init__(self, engine: Engine, completer: Completer, megabytes: int) -> None:
         self._store = KVStore(store_folder(), megabytes * 1_000_000)
-        self._key = store_key(engine.folder, engine.backend.name, completer.template.family)
+        self._key = store_key(engine.folder, engine.quantized, engine.backend.name, completer.template.family)
 
     def restore(self, session: Session, uri: str, tokens: list[int]) -> None:
         """Bring what is kept of the beginning of the prompt `tokens` into the empty `session`, if there is any."""

@@ -65,6 +65,8 @@ class Engine:
         self.draft = draft
         self.plan = plan
         self.corpus = Corpus(tokenizer)
+        self.quantized: int | None = None
+        """Bits that 16- and 32-bit weights got as they were read; None: as stored."""
         self.changes = ""
         """What loading changed in the weights, in one line; empty if they are as stored."""
         self.speculation: Controller | None = None
@@ -149,6 +151,7 @@ class Engine:
             draft_backend,
             plan,
         )
+        engine.quantized = opened.bits
         engine.changes = str(checkpoint.changes)
         if engine.changes:
             logger.info("%s: as it was read, %s", folder, engine.changes)

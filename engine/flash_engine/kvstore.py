@@ -13,11 +13,13 @@ import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from flash_engine.common import common_tokens
+from flash_engine.formats import base_folder
 
 MAGIC = b"flashkv1"
 SUFFIX = ".kv"
@@ -128,13 +130,15 @@ class KVStore:
             entry.path.unlink(missing_ok=True)
 
 
-def store_key(folder: Path, device: str, template: str) -> str:
-    """What a cache can be used with: the model's files (by size and time of change), the device, the template."""
-    parts = [device, template]
-    for file in [folder] if folder.is_file() else sorted(folder.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            status = file.stat()
-            parts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
+def store_key(folder: Path, bits: int | None, device: str, template: str) -> str:
+    """What a cache can be used with: the files of the model and its base (by size and time of change), the bits that
+    16-bit weights got as they were read (None: as stored), the device, the template, the program's version."""
+    parts = [str(bits), device, template, version("flash-lsp")]
+    for place in filter(None, (folder, base_folder(folder))):
+        for file in [place] if place.is_file() else sorted(place.iterdir()):
+            if file.is_file() and not file.name.startswith("."):
+                status = file.stat()
+                parts.append(f"{file.name} {status.st_size} {status.st_mtime_ns}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

@@ -26,6 +26,8 @@ class Opened:
     checkpoint: Checkpoint
     draft: Checkpoint | None
     plan: MemoryPlan
+    bits: int | None
+    """Of the model's 16- and 32-bit weights, as they will be read; None: as stored."""
 
 
 def open_models(
@@ -81,4 +83,4 @@ def _open(
             raise
         draft_checkpoint = None
         plan = memory.plan(footprint, working_set=working_set, context=context)
-    return Opened(checkpoint, draft_checkpoint, plan)
+    return Opened(checkpoint, draft_checkpoint, plan, bits)

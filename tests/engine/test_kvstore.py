@@ -121,11 +121,18 @@ def test_entries_belong_to_one_key_and_enough_tokens(store: KVStore, tmp_path: P
     (tmp_path / "model").mkdir()
     weights = tmp_path / "model" / "model.safetensors"
     weights.write_bytes(b"1")
-    keys = {store_key(tmp_path / "model", "native", "a"), store_key(tmp_path / "model", "native", "b")}
-    keys.add(store_key(tmp_path / "model", "mlx", "a"))
+    keys = {store_key(tmp_path / "model", None, "native", template) for template in ("a", "b")}
+    keys.add(store_key(tmp_path / "model", None, "mlx", "a"))
+    keys.add(store_key(tmp_path / "model", 4, "native", "a"))
     weights.write_bytes(b"22")
-    keys.add(store_key(tmp_path / "model", "native", "a"))
-    assert len(keys) == 4
+    keys.add(store_key(tmp_path / "model", None, "native", "a"))
+    assert len(keys) == 5
+    (tmp_path / "model" / "adapter_config.json").write_text('{"base_model_name_or_path": "../base"}')
+    (tmp_path / "base").mkdir()
+    for weight in ("1", "22"):
+        (tmp_path / "base" / "model.safetensors").write_text(weight)
+        keys.add(store_key(tmp_path / "model", None, "native", "a"))
+    assert len(keys) == 7
 
 
 def test_a_longer_text_replaces_its_beginning(store: KVStore) -> None:
