@@ -25,16 +25,20 @@ def list_models(as_json: JsonOutput = False) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("model", "", "disk", "memory", "decode at most", "licence", "note"):
-        table.add_column(heading, no_wrap=heading != "note")
+    table.add_column("model", overflow="fold")
+    table.add_column("", no_wrap=True)
+    for heading in ("disk", "memory", "tokens/s"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for heading in ("licence", "note"):
+        table.add_column(heading)
     for row in rows:
         speed = row["tokens_per_s"]
         table.add_row(
             row["name"],
             row["kind"],
             f"{row['disk_bytes'] / 1e9:.2f} GB",
-            f"{row['memory_bytes'] / 1e9:.2f} GB" if row["fits"] else "does not fit",
-            f"~{speed:.0f} tokens/s" if speed else "not measured",
+            f"{row['memory_bytes'] / 1e9:.2f} GB" if row["fits"] else "too large",
+            f"<{speed:.0f}" if speed else "",
             row["license"],
             row["note"],
         )
