@@ -24,7 +24,7 @@ from flash_engine.formats import base_folder, gguf_file
 from flash_engine.formats.gguf_tokenizer import tokenizer_json
 from flash_engine.matrices import DenseMatrix, Matrix, Quantization, quantize, row_slices
 from flash_engine.scaling import Scaling
-from flash_engine.shapes import matrix_shapes, vector_shapes
+from flash_engine.shapes import ROUTER, matrix_shapes, vector_shapes
 
 SHARD_BYTES = 2_000_000_000
 """A file is closed when it has reached this size; as much is held in memory."""
@@ -164,7 +164,7 @@ class _Writer:
         matrix, bits = self._checkpoint.stored_matrix(name), self._recipe(name)
         if bits is None:
             return matrix
-        wanted = quantization_for(bits, self._group_size, matrix.shape[1])
+        wanted = quantization_for(16 if name.endswith(ROUTER) else bits, self._group_size, matrix.shape[1])
         if wanted is None:
             return _halves(matrix)
         if not isinstance(matrix, DenseMatrix):

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from flash_engine.config import LatentAttention, ModelConfig
 
+ROUTER = ".mlp.gate"
+"""What the name of a matrix that chooses experts ends with: small, and never quantized, for a wrong choice costs more
+than a wrong weight."""
+
 
 def matrix_shapes(config: ModelConfig) -> dict[str, tuple[int, int]]:
     """Name -> (n, k) of every weight matrix of the model `config` describes."""

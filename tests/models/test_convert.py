@@ -96,6 +96,21 @@ def test_mixed_bits_are_written_by_tensor_and_read_back(sixteen_bit: Path, tmp_p
     assert raw["quantization"]["model.embed_tokens"] == {"bits": 8, "group_size": 64}
 
 
+@pytest.mark.parametrize("case", ["qwen3_moe", "deepseek_v2"])
+def test_what_chooses_experts_is_not_quantized(tmp_path: Path, case: str) -> None:
+    make(case, tmp_path / "made")
+    out = tmp_path / "out"
+    conversion.convert(tmp_path / "made", out, conversion.uniform(4), group_size=32, progress=ignore)
+    before, after = Checkpoint(tmp_path / "made"), Checkpoint(out)
+    routers = {name for name in matrix_shapes(after.config) if name.endswith(".mlp.gate")}
+    assert routers
+    assert {name for name in matrix_shapes(after.config) if after.quantization(name) is None} == routers
+    for name in routers:
+        np.testing.assert_allclose(
+            after.matrix(name).dequantize(), before.matrix(name).dequantize(), rtol=1e-3
+        )
+
+
 def test_more_bits_predict_no_worse(sixteen_bit: Path, tmp_path: Path) -> None:
     measured = {}
     text = [list(range(100, 300))]

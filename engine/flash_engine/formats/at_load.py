@@ -11,9 +11,7 @@ from flash_engine.fields import Fields
 from flash_engine.formats.changes import SAMPLE_ROWS
 from flash_engine.formats.source import Source
 from flash_engine.matrices import DenseMatrix, Matrix, Quantization, quantize
-
-_ROUTER = ".mlp.gate"
-"""Chooses experts: small, and a wrong choice costs more than a wrong weight."""
+from flash_engine.shapes import ROUTER
 
 
 class QuantizingSource:
@@ -48,7 +46,7 @@ class QuantizingSource:
 
     def quantization(self, name: str) -> Quantization | None:
         stored = self._base.quantization(name)
-        if stored is not None or name.endswith(_ROUTER):
+        if stored is not None or name.endswith(ROUTER):
             return stored
         return next((each for each in self._choices if self._columns[name] % each.group_size == 0), None)
 
