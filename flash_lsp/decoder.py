@@ -85,6 +85,11 @@ class ModelDecoder:
         """The model and what computes it, for people."""
         return f"{self._engine.name} on {self._engine.backend.name}"
 
+    @property
+    def warning(self) -> str | None:
+        """Why suggestions may be worse than the model, for people."""
+        return self._completer.template.warning
+
     def speculation(self) -> dict[str, Any] | None:
         """What the controller of speculation knows (Controller.figures) and `text_tokens`, of those that drafts may be
         taken from; None where decoding is plain."""
@@ -326,6 +331,10 @@ def load_model(
         quantize=QUANTIZE[settings.quantize],
         progress=progress,
     )
-    completer = Completer(engine)
+    try:
+        completer = Completer(engine, template=settings.template or None)
+    except FlashError:
+        engine.close()
+        raise
     recall = Recall(engine, completer, settings.kv_store_mb) if settings.kv_store_mb else None
     return ModelDecoder(engine, completer, loop, recall)

@@ -36,6 +36,10 @@ class Host(Protocol):
         """Tell the user what went wrong and what to do about it."""
         ...
 
+    def warn(self, message: str) -> None:
+        """Tell the user what works, but perhaps not as it should."""
+        ...
+
     def attach(self, decoder: ModelDecoder | NoModel) -> None:
         """The model is there: use it for all documents."""
         ...
@@ -57,6 +61,8 @@ class Lifecycle:
         self._changing = asyncio.Lock()
         self._idleness = Idleness(self._rest)
         self._unloaded = False
+        self._warned: tuple[object, ...] | None = None
+        """The model that was warned of: once, however often it is loaded again."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -132,6 +138,9 @@ class Lifecycle:
         else:
             self._host.announce("ready", decoder.device)
             self.decoder = decoder
+            if decoder.warning and self._warned != _model_of(settings):
+                self._warned = _model_of(settings)
+                self._host.warn(decoder.warning)
         self._host.attach(self.decoder)
         self.stir()
 
@@ -147,5 +156,5 @@ def _model_of(settings: Settings) -> tuple[object, ...]:
         for each in dataclasses.fields(settings)
         if each.name.startswith("remote")
     ]
-    local = ("model", "draft", "speculation", "device", "threads", "quantize", "kv_store_mb")
+    local = ("model", "template", "draft", "speculation", "device", "threads", "quantize", "kv_store_mb")
     return *(getattr(settings, name) for name in local), *remote

@@ -93,6 +93,8 @@ class Settings:
     model: str = _setting(
         "flash-coder", lambda value: isinstance(value, str) and value != "", "a model's name or its folder"
     )
+    template: str = _text("the name of a prompt template")
+    """How the model infills; empty: by its name, or its tokenizer."""
     draft: str = _setting(
         "auto",
         lambda value: isinstance(value, str) and value != "",
@@ -113,7 +115,6 @@ class Settings:
     """Completions come from there instead of a model on this machine; see docs/remote.md for this and what follows."""
     remote_protocol: str = _choice("auto", "llama.cpp", "openai")
     remote_model: str = _text("the name that the server gives to the model")
-    remote_template: str = _text("the name of a prompt template")
     remote_tokenizer: str = _text("a folder that holds the model's tokenizer.json")
     remote_ca: str = _text("a PEM file with the certificate of the server's authority")
 

@@ -289,6 +289,9 @@ class FlashServer(LanguageServer):
     def alarm(self, message: str) -> None:
         self._tell(types.MessageType.Error, message)
 
+    def warn(self, message: str) -> None:
+        self._tell(types.MessageType.Warning, message)
+
     def stats(self) -> dict[str, Any]:
         """The totals, as the command `flash-lsp.stats` answers them."""
         result = {**dataclasses.asdict(self.totals), **self._status, "documents": len(self._sessions)}

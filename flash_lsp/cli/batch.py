@@ -62,12 +62,11 @@ def complete_batch(
     from rich.console import Console
     from rich.progress import track
 
-    from flash_lsp.cli.engine import load_engine
-    from flash_lsp.completer import Completer
+    from flash_lsp.cli.engine import completer_of, load_engine
     from flash_lsp.suggestion import Suggestion
 
     with load_engine(engine_options) as engine:
-        completer = Completer(engine)
+        completer = completer_of(engine)
         session = engine.session()
 
         def answer(case: Case) -> Suggestion:

@@ -94,8 +94,7 @@ def complete_at(
     from flash_lsp import filters
     from flash_lsp.answers import Place
     from flash_lsp.bench.editor import language_id
-    from flash_lsp.cli.engine import load_engine
-    from flash_lsp.completer import Completer
+    from flash_lsp.cli.engine import completer_of, load_engine
     from flash_lsp.placement import MID_LINE, line_limit
     from flash_lsp.prompt.window import PromptState
     from flash_lsp.settings import Settings
@@ -105,7 +104,7 @@ def complete_at(
     started = time.monotonic()
     with load_engine(engine_options) as engine:
         loaded = time.monotonic()
-        completer = Completer(engine)
+        completer = completer_of(engine)
         engine.submit(lambda: read_for_drafts(engine, location.path.name, Place(prefix, suffix))).result()
         suggestion = engine.submit(
             lambda: completer.complete(

@@ -7,6 +7,7 @@ from typing import Any
 
 from flash_engine import Engine
 from flash_lsp.cli.models.progress import bar
+from flash_lsp.completer import Completer
 
 
 def load_engine(options: dict[str, Any]) -> Engine:
@@ -16,3 +17,11 @@ def load_engine(options: dict[str, Any]) -> Engine:
     if engine.changes:
         print(f"{engine.name}, as it was read: {engine.changes}", file=sys.stderr)
     return engine
+
+
+def completer_of(engine: Engine) -> Completer:
+    """The engine's completer; why it may write worse than the model could is said on stderr."""
+    completer = Completer(engine)
+    if completer.template.warning:
+        print(completer.template.warning, file=sys.stderr)
+    return completer

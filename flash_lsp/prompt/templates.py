@@ -139,7 +139,8 @@ FAMILIES: dict[str, Family] = {
 }
 
 _PLAIN_WARNING = (
-    "no fill-in-the-middle format is known for this model: only the text before the cursor is used"
+    "no fill-in-the-middle format is known for this model, so only the text before the cursor is used: "
+    "if it was trained to fill in, name its format by the setting template"
 )
 
 Piece = int | str | Slot
@@ -175,14 +176,17 @@ def choose(model: str, tokenizer: ControlTokens, family: str | None = None) -> F
     if family is not None:
         if family not in FAMILIES:
             raise ModelError(f"no prompt template {family!r}: give one of {', '.join(FAMILIES)}")
-        return resolve(family, tokenizer)
+        return replace(resolve(family, tokenizer), warning=None)
     fitting = [key for key, entry in FAMILIES.items() if not _missing(entry, tokenizer)]
     for key in fitting:
         if any(name in model.lower() for name in FAMILIES[key].names):
             return resolve(key, tokenizer)
     for key in fitting:
         if FAMILIES[key].by_tokens:
-            warning = f"{model}: not a known name; its control tokens are {key}'s, so prompts follow {key}"
+            warning = (
+                f"{model}: not a known name; its control tokens are {key}'s, so prompts follow {key}: the setting "
+                "template names another format"
+            )
             return replace(resolve(key, tokenizer), warning=warning)
     return resolve(PLAIN, tokenizer)
 

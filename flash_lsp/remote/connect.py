@@ -95,7 +95,7 @@ def _engine(link: Link, settings: Settings, progress: Callable[[str, float], Non
         raise RemoteError(f"remote engine {link.address}: is not llama-server: set remoteProtocol to openai")
     progress("asking for its models", 0.3)
     name = _patiently(lambda: _model(link, settings.remote_model))
-    template = _template(name, settings.remote_template)
+    template = _template(name, settings.template)
     tokenizer: PromptTokenizer
     dialect: Dialect
     if llama:
@@ -149,15 +149,13 @@ def _template(model: str, wanted: str) -> str:
     """The prompt template that is set, or else the one that the model's name tells."""
     if wanted:
         if wanted not in FAMILIES:
-            raise RemoteError(
-                f"setting remoteTemplate: no template {wanted!r}: give one of {', '.join(FAMILIES)}"
-            )
+            raise RemoteError(f"setting template: no template {wanted!r}: give one of {', '.join(FAMILIES)}")
         return wanted
     for key, family in FAMILIES.items():
         if key != PLAIN and any(name in model.lower() for name in family.names):
             return key
     raise RemoteError(
-        f"remote model {model!r}: its name does not tell how it infills: set remoteTemplate to one of "
+        f"remote model {model!r}: its name does not tell how it infills: set template to one of "
         f"{', '.join(FAMILIES)}"
     )
 

@@ -72,7 +72,8 @@ def test_tokens_alone_decide_with_a_warning(controls: list[str], family: str) ->
     template = choose("my-model", Controls(*controls))
     assert template.family == family
     assert template.warning == (
-        f"my-model: not a known name; its control tokens are {family}'s, so prompts follow {family}"
+        f"my-model: not a known name; its control tokens are {family}'s, so prompts follow {family}: the setting "
+        "template names another format"
     )
 
 
@@ -93,6 +94,7 @@ def test_without_a_format_the_prefix_alone_is_used_with_a_warning(model: str, co
 
 def test_the_user_s_choice_wins() -> None:
     assert choose("flash-coder", Controls(*PIPED), "qwen-coder").order is Order.PSM
+    assert choose("my-model", Controls(), "plain").warning is None
     with pytest.raises(ModelError, match=r"no prompt template 'x': give one of flash-coder, "):
         choose("flash-coder", Controls(*PIPED), "x")
     with pytest.raises(ModelError, match=r"needs the control token <filename>"):

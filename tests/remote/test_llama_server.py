@@ -93,7 +93,7 @@ def test_it_completes_as_the_engine_in_this_process_does(address: str, protocol:
     settings = Settings(
         remote=address,
         remote_protocol=protocol,
-        remote_template="flash-coder",
+        template="flash-coder",
         remote_tokenizer=tokenizer,
     )
     remote = connect(settings, lambda stage, share: None)

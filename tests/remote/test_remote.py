@@ -75,7 +75,7 @@ def test_token_ids_go_there_where_a_tokenizer_is_given(monkeypatch: pytest.Monke
     monkeypatch.setenv(KEY_VARIABLE, "secret")
     script = Script()
     folder = str(bundled.root() / bundled.MAIN)
-    with remote(script, remote_tokenizer=folder, remote_template="flash-coder") as engine:
+    with remote(script, remote_tokenizer=folder, template="flash-coder") as engine:
         complete(engine)
     prompt = script.bodies[-1]["prompt"]
     assert prompt.count(9) == 1, "the user's literal <|fim_suffix|> stays text"
@@ -209,8 +209,8 @@ def test_a_server_without_logprobs_and_one_that_loads_are_used(monkeypatch: pyte
         (Script(models=("a", "b")), {}, "has several models: set remoteModel to one of a, b"),
         (Script(models=()), {}, "does not list its models: set remoteModel"),
         (Script(), {"remote_model": "c"}, "has no model 'c': set remoteModel to one of Qwen2.5-Coder-7B"),
-        (Script(models=("house-model",)), {}, "its name does not tell how it infills: set remoteTemplate"),
-        (Script(), {"remote_template": "none"}, "no template 'none'"),
+        (Script(models=("house-model",)), {}, "its name does not tell how it infills: set template"),
+        (Script(), {"template": "none"}, "no template 'none'"),
         (Script(), {"remote_protocol": "llama.cpp"}, "is not llama-server"),
     ],
 )
@@ -269,7 +269,8 @@ def test_certificates_are_verified(tmp_path: Path) -> None:
 
 async def test_the_language_server_shows_that_it_is_remote() -> None:
     with serving(Script(tokens=(" compute", "(", "first", ")", "\n"))) as address:
-        async with editor(command=(sys.executable, "-m", "flash_lsp", "serve"), remote=address) as client:
+        command = (sys.executable, "-m", "flash_lsp", "serve")
+        async with editor(command=command, remote=address, deadline_ms=5000) as client:
             assert await client.loaded() == "ready"
             assert client.statuses[-1].message == f"Qwen2.5-Coder-7B on remote {address} (OpenAI API)"
             document = client.open("total = ")

@@ -52,7 +52,8 @@ class ScriptedEngine:
 
 
 class ScriptedCompleter:
-    def __init__(self, token_seconds: float, silent_until: Path | None) -> None:
+    def __init__(self, token_seconds: float, silent_until: Path | None, warning: str | None) -> None:
+        self.template = SimpleNamespace(warning=warning)
         self._token_seconds = token_seconds
         self._silent_until = silent_until
 
@@ -108,7 +109,8 @@ def main() -> None:
         if options.fail:
             raise ModelError(f"{settings.model}: no such model")
         engine: Any = ScriptedEngine()
-        completer: Any = ScriptedCompleter(options.token_ms / 1000, options.silent_until)
+        warning = "no format is known" if settings.template == "plain" else None
+        completer: Any = ScriptedCompleter(options.token_ms / 1000, options.silent_until, warning)
         return ModelDecoder(engine, completer, loop)
 
     run(create_server(load=load), ("127.0.0.1", options.tcp) if options.tcp else None)

@@ -107,6 +107,15 @@ async def test_a_changed_model_is_loaded() -> None:
         assert [status.state for status in client.statuses] == ["loading", "ready"] * 2
 
 
+async def test_a_model_that_may_write_worse_than_it_could_is_warned_of_once() -> None:
+    async with connect("nvim-0.12.4", template="plain") as client:
+        for command in (protocol.RELOAD, protocol.RELOAD):
+            await client.loaded()
+            await client.command(command)
+        messages = [(message.type, message.message) for message in client.lsp.messages]
+        assert messages == [(types.MessageType.Warning, "flash-lsp: no format is known")]
+
+
 async def test_an_idle_model_is_unloaded_and_loaded_again_by_work() -> None:
     async with connect("nvim-0.12.4", unloadMinutes=0.005) as client:
         document = client.open("total =")
