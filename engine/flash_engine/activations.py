@@ -31,6 +31,10 @@ class Inputs:
     """[tokens, hidden_size]: of gate_proj and up_proj."""
     down: Array
     """[tokens, intermediate_size]: of down_proj."""
+    attention_share: float
+    """Mean over the tokens of the squares of what attention adds to the residual stream, over the stream's own."""
+    mlp_share: float
+    """The same of what the feed-forward layer adds."""
 
 
 def computable(checkpoint: Checkpoint) -> bool:
@@ -66,12 +70,17 @@ class Pass:
         prefix = f"model.layers.{layer}"
         attention = self._norm(f"{prefix}.input_layernorm", self._hidden)
         output = self._attention(f"{prefix}.self_attn", attention, self._config.sliding_window(layer))
-        self._hidden = self._hidden + self._linear(f"{prefix}.self_attn.o_proj", output)
+        attention_share = self._add(self._linear(f"{prefix}.self_attn.o_proj", output))
         mlp = self._norm(f"{prefix}.post_attention_layernorm", self._hidden)
         gate = self._linear(f"{prefix}.mlp.gate_proj", mlp)
         down = gate / (1 + np.exp(-gate)) * self._linear(f"{prefix}.mlp.up_proj", mlp)
-        self._hidden = self._hidden + self._linear(f"{prefix}.mlp.down_proj", down)
-        return Inputs(attention, output, mlp, down)
+        mlp_share = self._add(self._linear(f"{prefix}.mlp.down_proj", down))
+        return Inputs(attention, output, mlp, down, attention_share, mlp_share)
+
+    def _add(self, x: Array) -> float:
+        """Add to the residual stream; the share of it that `x` is."""
+        self._hidden = self._hidden + x
+        return float(np.mean(np.square(x).sum(-1) / np.square(self._hidden).sum(-1)))
 
     def logits(self) -> Array:
         """[tokens, vocab_size], once the layers are through."""

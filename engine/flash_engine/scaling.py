@@ -19,6 +19,7 @@ from flash_engine.activations import Inputs, Pass
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
 from flash_engine.matrices import DenseMatrix, Quantization, quantize
+from flash_engine.shapes import matrix_shapes
 
 Array = NDArray[np.float32]
 Choice = Callable[[str, int], Quantization | None]
@@ -39,6 +40,10 @@ class Scaling:
     """Matrix, or vector, -> [n]"""
     importance: dict[str, Array] = field(default_factory=dict)
     """Matrix -> [k], the mean square of each column's input, as scaled."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Matrix -> the squared error that quantizing it makes in the residual stream (of a head: in the logits), relative
+    to the squares of that: an estimate, which takes each matrix of a layer's part to disturb the part's output by as
+    much as its own."""
 
     def matrix(self, name: str, values: NDArray[Any]) -> Array:
         """[n, k] with the factors of the matrix `name`, float32."""
@@ -62,6 +67,8 @@ class _Group:
     makers: tuple[str, ...]
     """Vectors and matrices whose elements, or rows, are the input's channels."""
     inputs: Array
+    share: float
+    """Of the residual stream, that the part of the layer adds in which they are."""
     shared: int = 1
     """How many successive heads of the input one head of the makers serves."""
     head_dim: int = 1
@@ -85,6 +92,9 @@ def find(
         progress(layer / checkpoint.config.num_layers)
         for group in _groups(checkpoint.config, f"model.layers.{layer}", inputs):
             _fold(checkpoint, group, choice, found)
+    for name in ("model.embed_tokens", "lm_head"):
+        if name in matrix_shapes(checkpoint.config):
+            _estimate(checkpoint, name, choice, found)
     return found
 
 
@@ -94,31 +104,38 @@ def _groups(config: ModelConfig, prefix: str, inputs: Inputs) -> Iterator[_Group
         tuple(f"{attention}.{part}_proj" for part in "qkv"),
         (f"{prefix}.input_layernorm.weight",),
         inputs.attention,
+        inputs.attention_share,
     )
     yield _Group(
         (f"{attention}.o_proj",),
         (f"{attention}.v_proj", f"{attention}.v_proj.bias"),
         inputs.output,
+        inputs.attention_share,
         config.num_heads // config.num_kv_heads,
         config.head_dim,
     )
     yield _Group(
-        (f"{mlp}.gate_proj", f"{mlp}.up_proj"), (f"{prefix}.post_attention_layernorm.weight",), inputs.mlp
+        (f"{mlp}.gate_proj", f"{mlp}.up_proj"),
+        (f"{prefix}.post_attention_layernorm.weight",),
+        inputs.mlp,
+        inputs.mlp_share,
     )
-    yield _Group((f"{mlp}.down_proj",), (f"{mlp}.up_proj", f"{mlp}.up_proj.bias"), inputs.down)
+    yield _Group(
+        (f"{mlp}.down_proj",), (f"{mlp}.up_proj", f"{mlp}.up_proj.bias"), inputs.down, inputs.mlp_share
+    )
 
 
 def _fold(checkpoint: Checkpoint, group: _Group, choice: Choice, found: Scaling) -> None:
     columns = group.inputs.shape[1]
-    readers = [
-        (_some(checkpoint, name), quantization)
+    readers = {
+        name: (_some(checkpoint, name), quantization)
         for name in group.readers
         if (quantization := choice(name, columns)) is not None
-    ]
+    }
     if not readers:
         return
     sizes = group.folded(np.abs(group.inputs).mean(axis=0))
-    factors = best_factors(group.inputs, readers, sizes, group.spread)
+    factors = best_factors(group.inputs, list(readers.values()), sizes, group.spread)
     wide = group.spread(factors)
     importance: Array = np.square(group.inputs / wide).mean(axis=0)
     for name in group.readers:
@@ -127,6 +144,20 @@ def _fold(checkpoint: Checkpoint, group: _Group, choice: Choice, found: Scaling)
     for name in group.makers:
         if checkpoint.has(name):
             found.rows[name] = np.reciprocal(factors)
+    some = group.inputs[_spaced(len(group.inputs), TOKENS)]
+    for name, (rows, kind) in readers.items():
+        off = np.square(some @ (rows - _rounded(rows * wide, kind) / wide).T).sum(-1)
+        size = np.square(some @ rows.T).sum(-1)
+        found.losses[name] = group.share * float(np.mean(off / np.maximum(size, 1e-30)))
+
+
+def _estimate(checkpoint: Checkpoint, name: str, choice: Choice, found: Scaling) -> None:
+    """The loss of a matrix that belongs to no layer: what rounding changes in it."""
+    rows = _some(checkpoint, name)
+    kind = choice(name, rows.shape[1])
+    if kind is not None:
+        off, size = np.square(rows - _rounded(rows, kind)).sum(), np.square(rows).sum()
+        found.losses[name] = float(off / np.maximum(size, 1e-30))
 
 
 def best_factors(

@@ -14,6 +14,8 @@ from flash_engine.activations import Pass, computable
 from flash_engine.calibration import PLAIN, convert_calibrated
 from flash_engine.matrices import Quantization, quantize
 from flash_engine.scaling import Scaling, best_factors, find
+from flash_engine.shapes import matrix_shapes
+from flash_engine.trials import Trials
 from flash_lsp.cli import main
 from flash_lsp.models.sample import OWN_SOURCES, read_sample
 
@@ -153,10 +155,95 @@ def test_what_predicts_best_is_kept_and_written_down(sixteen_bit: Path, tmp_path
     assert [each.name for each in tmp_path.iterdir() if each.name != "models"] == ["out"]
 
 
+@pytest.mark.parametrize(
+    ("eighths", "kept", "bits"),
+    [(0, PLAIN, {4}), (1, "1/8 in 8 bit", {4, 8}), (5, "5/8 in 8 bit", {4, 8}), (8, "8/8 in 8 bit", {8})],
+)
+def test_as_few_matrices_get_eight_bit_as_the_loss_allows(
+    sixteen_bit: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eighths: int,
+    kept: str,
+    bits: set[int],
+) -> None:
+    """With a perplexity that falls with the share of weights in 8 bit."""
+
+    def bits_of(folder: Path) -> dict[str, int]:
+        checkpoint = Checkpoint(folder)
+        found = {name: checkpoint.quantization(name) for name in matrix_shapes(checkpoint.config)}
+        return {name: kind.bits if kind else 16 for name, kind in found.items()}
+
+    def wide(folder: Path) -> float:
+        shapes = matrix_shapes(Checkpoint(folder).config)
+        sizes = {name: rows * columns for name, (rows, columns) in shapes.items()}
+        return sum(sizes[name] for name, bits in bits_of(folder).items() if bits > 4) / sum(sizes.values())
+
+    seen = []
+
+    def perplexity_of(trials: Trials, name: str, folder: Path) -> float:
+        share = wide(folder)
+        steps = int(name.partition("/")[0]) if "/" in name else 0
+        assert share <= steps / 8 or steps == 0
+        seen.append(name)
+        trials.perplexities[name] = 5.0 if folder == sixteen_bit or steps >= eighths else 6.0
+        return trials.perplexities[name]
+
+    monkeypatch.setattr(Trials, "_perplexity", perplexity_of)
+    out = tmp_path / "out"
+    result = convert_calibrated(
+        sixteen_bit, out, conversion.uniform(4), group_size=64, sample=[list(range(200, 230))], held_out=[],
+        allowed=0.01, progress=lambda *_: None,
+    )  # fmt: skip
+    assert result.kept == kept
+    assert set(bits_of(out).values()) == bits
+    assert len(seen) <= 3 + 1 + 1 + 4
+    assert [each.name for each in tmp_path.iterdir() if each.name != "models"] == ["out"]
+
+
+def test_a_loss_that_eight_bit_exceeds_is_refused(
+    sixteen_bit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def perplexity_of(trials: Trials, name: str, folder: Path) -> float:
+        trials.perplexities[name] = 5.0 if folder == sixteen_bit else 6.0
+        return trials.perplexities[name]
+
+    monkeypatch.setattr(Trials, "_perplexity", perplexity_of)
+    with pytest.raises(
+        ModelError, match=r"with 8 bit is 6.0000, more than the 5.0500 that are allowed: allow"
+    ):
+        convert_calibrated(
+            sixteen_bit, tmp_path / "out", conversion.uniform(4), group_size=64, sample=[list(range(200, 230))],
+            held_out=[], allowed=0.01, progress=lambda *_: None,
+        )  # fmt: skip
+    assert [each.name for each in tmp_path.iterdir() if each.name != "models"] == []
+
+
+@pytest.mark.parametrize("case", ["llama, linear scaling, eps", "qwen2"])
+def test_a_matrix_s_loss_is_what_quantizing_it_alone_does(tmp_path: Path, case: str) -> None:
+    """Roughly: the order of the estimates is that of the changes of the logits."""
+    folder = with_outliers(tmp_path / "made", case)
+    exact = computed(folder, TEXTS)
+    losses = find(Checkpoint(folder), TEXTS, int4, lambda share: None).losses
+    assert set(losses) == set(matrix_shapes(Checkpoint(folder).config))
+    changes = {}
+    for name in losses:
+        conversion.convert(
+            folder,
+            tmp_path / name,
+            lambda other, name=name: 4 if other == name else 16,
+            group_size=32,
+            progress=lambda *_: None,
+        )
+        changes[name] = float(np.mean(np.square(computed(tmp_path / name, TEXTS) - exact)))
+    ranks = [np.argsort(np.argsort([each[name] for name in losses])) for each in (losses, changes)]
+    assert np.corrcoef(ranks)[0, 1] > 0.5
+
+
 def test_nothing_is_kept_that_does_not_predict_better(
     sixteen_bit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flash_engine.calibration.perplexity", lambda backend, texts: 5.0)
+    monkeypatch.setattr("flash_engine.trials.perplexity", lambda backend, texts: 5.0)
     result = convert_calibrated(
         sixteen_bit, tmp_path / "out", conversion.uniform(4), group_size=64, sample=[[1, 2, 3]],
         held_out=[[1, 2, 3]], progress=lambda *_: None,

@@ -39,6 +39,16 @@ def convert(
             show_default=False,
         ),
     ] = "",
+    loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="PERCENT",
+            help="By how much the perplexity may exceed the original's: 4 bit, and 8 for as many matrices as that "
+            "takes. Calibrates on 'own' unless --calibrate says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Where to (default: your models, under a new name).", show_default=False),
@@ -56,13 +66,15 @@ def convert(
         raise InputError(f"--bits {bits}: give one of {', '.join(_BITS)}")
     if group not in _GROUPS:
         raise InputError(f"--group {group}: give one of {', '.join(map(str, _GROUPS))}")
+    if loss is not None and (to == "gguf" or bits is not None):
+        raise InputError("--loss decides about the bits of an MLX folder: leave out --bits and --to")
     from flash_engine import bundled
 
     folder = bundled.locate(model)
     if to == "gguf":
         _to_gguf(folder, out or Path(f"{folder.name}.gguf"))
     else:
-        _to_mlx(folder, bits or _usual_bits(folder), group, calibrate, out)
+        _to_mlx(folder, bits, group, calibrate or (OWN if loss is not None else ""), loss, out)
 
 
 def _usual_bits(folder: Path) -> str:
@@ -73,15 +85,19 @@ def _usual_bits(folder: Path) -> str:
     return "stored" if quantized else "4"
 
 
-def _to_mlx(folder: Path, bits: str, group: int, calibrate: str, out: Path | None) -> None:
+def _to_mlx(
+    folder: Path, bits: str | None, group: int, calibrate: str, loss: float | None, out: Path | None
+) -> None:
     from flash_engine import Checkpoint, conversion, library
     from flash_lsp.cli.models.progress import bar
 
-    name = folder.stem if folder.is_file() else folder.name
+    bits = bits or ("4" if loss is not None else _usual_bits(folder))
     suffix = bits if bits in ("mixed", "stored") else f"{bits}bit"
-    target = out or library.root() / (
-        f"{name}-{suffix}" if bits in ("16", "stored") else f"{name}-{suffix}-g{group}"
-    )
+    if loss is not None:
+        suffix = f"loss{loss:g}"
+    if bits not in ("16", "stored"):
+        suffix += f"-g{group}"
+    target = out or library.root() / f"{folder.stem if folder.is_file() else folder.name}-{suffix}"
     _must_be_new(target)
     layers = Checkpoint(folder).config.num_layers
     recipe = (
@@ -91,20 +107,27 @@ def _to_mlx(folder: Path, bits: str, group: int, calibrate: str, out: Path | Non
     )
     with bar("quantizing") as progress:
         if calibrate:
-            loss = _calibrated(folder, target, recipe, group, calibrate, progress)
+            changed = _calibrated(folder, target, recipe, group, calibrate, loss, progress)
         else:
-            loss = conversion.convert(folder, target, recipe, group_size=group, progress=progress)
+            changed = conversion.convert(folder, target, recipe, group_size=group, progress=progress)
     typer.echo(f"{target}: {library.size(target) / 1e9:.3f} GB of {library.size(folder) / 1e9:.3f}")
-    if loss.worst:
+    if changed.worst:
         typer.echo(
-            f"relative error of the weights {loss.relative_error:.2%}, largest {loss.worst_error:.2%} ({loss.worst})\n"
+            f"relative error of the weights {changed.relative_error:.2%}, largest {changed.worst_error:.2%} "
+            f"({changed.worst})\n"
             f"measure it on your code: flash-lsp models eval {target.name if out is None else target} "
             f"--against {folder} FOLDER"
         )
 
 
 def _calibrated(
-    folder: Path, target: Path, recipe: Recipe, group: int, calibrate: str, progress: Progress
+    folder: Path,
+    target: Path,
+    recipe: Recipe,
+    group: int,
+    calibrate: str,
+    loss: float | None,
+    progress: Progress,
 ) -> Loss:
     from flash_engine import Tokenizer
     from flash_engine.calibration import convert_calibrated
@@ -113,7 +136,14 @@ def _calibrated(
     code = OWN_SOURCES if calibrate == OWN else Path(calibrate)
     sample, held_out = read_sample(code, Tokenizer.from_folder(folder))
     result = convert_calibrated(
-        folder, target, recipe, group_size=group, sample=sample, held_out=held_out, progress=progress
+        folder,
+        target,
+        recipe,
+        group_size=group,
+        sample=sample,
+        held_out=held_out,
+        allowed=None if loss is None else loss / 100,
+        progress=progress,
     )
     typer.echo(str(result))
     return result.loss
