@@ -8,7 +8,7 @@ from flash_engine.speculation.costs import PassCosts
 
 TOLERANCE = 0.01
 """Share of the time of plain decoding that drafts which did not pay may cost in all."""
-MOST_AHEAD = 5
+MOST_AHEAD = 6
 """Plain passes: what was gained long ago is not to be lost now."""
 FIRST = 3
 """Plain passes that are spent on drafts before any has paid."""
