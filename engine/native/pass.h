@@ -77,7 +77,7 @@ struct Pass {
 
  private:
   static constexpr int kTurns = 5;
-  static constexpr int kOwnTokens = 4;
+  static constexpr int kOwnTokens = 16;
 
   void normalize(Rows rows, const Norm& norm, Activations out) const;
 };
