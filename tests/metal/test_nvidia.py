@@ -10,7 +10,7 @@ import mlx.core as mx
 import pytest
 
 from flash_metal.launches import Heads, Tiling
-from flash_metal.nvidia import kernels, launch, module, prepare, texts
+from flash_metal.nvidia import kernels, module, prepare, texts
 from flash_metal.problem import ERRORS, Problem
 from flash_metal.registry import Registry
 from offmac.cuda import NVCC
@@ -74,7 +74,6 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     monkeypatch.setattr(kernels, "multiprocessors", lambda: 132)
     monkeypatch.setattr(kernels, "shared_bytes", lambda: 232448)
     texts.module.cache_clear()
-    launch.nothing_ahead.cache_clear()
     monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", made.launch)
     monkeypatch.setattr(mx.fast, "cuda_kernel", made.metal_kernel)
     return made

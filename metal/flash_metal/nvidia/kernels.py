@@ -22,20 +22,22 @@ MAX_TOKENS = 64
 """Of a pass."""
 _NARROW = 8
 _SIXTEEN = (mx.float16, mx.bfloat16)
+_RESERVED = 1024
+"""Shared memory that CUDA takes of a multiprocessor's for each block."""
 _STATIC_BYTES = 28 * 1024
 """Most shared memory that a text declares besides what it is launched with."""
 _SHARED_UNASKED = 48128
 """MLX asks CUDA for more than the 48 KB that any kernel has from 48,000 dynamic bytes on, and for those alone."""
 _WIDE_WARPS, _WIDE_TILES = 8, 2
 """Warps of a block of the wide products, and tiles of 16 rows that each takes."""
+_WARPS = 16
+"""Of a block of the narrow products."""
 _ATTENTION_WARPS = 8
 """Of a block, whose keys they take in turn, 32 at a time."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
 """Constants of the Metal texts that the CUDA ones replace."""
 _PLAIN = ("embed", "quantize")
 """Launches that stay as the Metal texts have them."""
-_FETCHING = ("attention", "qkv", "project", "gate_up", "linear")
-"""Texts that fetch ahead: see recorded.py."""
 Template = Mapping[str, Any]
 Arrays = dict[str, mx.array]
 Made = dict[str, tuple[Shape, mx.Dtype]]
@@ -51,20 +53,19 @@ class _Layout:
     groups: int
     """Groups of K that a warp has in flight for a row."""
     blocks: int
-    resident: int = 1
-    ring: int = 2
-    """Steps in flight, and the one that is being added."""
 
 
 def _layout(name: str, t: Template) -> _Layout:
-    """Two small blocks a multiprocessor where each has many tiles, else a large one; of q, k and v, a head a block."""
-    if name == "qkv":
-        tiles = t["D"] // 16
-        return _Layout(tiles * (16 // tiles), 16 // tiles, 2, t["H"] + 2 * t["HK"], ring=3)
-    groups, tiles = _k(t) // t["GROUP"], _tiles(name, t)
-    warps, resident = (8, 2) if tiles >= 8 * multiprocessors() else (16, 1)
-    in_flight = 4 if groups % 4 == 0 and groups >= 8 * warps else 2
-    return _Layout(warps, warps, in_flight, min(tiles, multiprocessors() * resident), resident)
+    """A block a multiprocessor; of q, k and v, a head a block, and no fewer blocks than multiprocessors."""
+    blocks = max(t["H"] + 2 * t["HK"], multiprocessors()) if name == "qkv" else multiprocessors()
+    return _Layout(_WARPS, _WARPS, 4 if _k(t) // t["GROUP"] >= 4 * _WARPS else 2, blocks)
+
+
+def _alone() -> int:
+    """Dynamic bytes with which a block has a multiprocessor to itself: the next launch's block takes the place of one
+    of this launch, on every multiprocessor. Two beside each other would take twice as long, and the launch with them.
+    """
+    return (shared_bytes() + _RESERVED) // 2
 
 
 def _k(t: Template) -> int:
@@ -168,10 +169,10 @@ class TensorKernel:
         resident: int = 1,
         body: tuple[str, str] | None = None,
     ) -> list[mx.array]:
-        fetches = name in _FETCHING
-        dtypes = {each: x.dtype for each, x in inputs.items()} | ({"ahead": mx.uint32} if fetches else {})
         parameters = texts.parameters(
-            dtypes, {each: dtype for each, (_, dtype) in outputs.items()}, [*scalars]
+            {each: x.dtype for each, x in inputs.items()},
+            {each: dtype for each, (_, dtype) in outputs.items()},
+            [*scalars],
         )
         count = threads[0] * threads[1] * threads[2]
         if shared + _STATIC_BYTES > _SHARED_UNASKED:
@@ -185,23 +186,24 @@ class TensorKernel:
                 blocks,
                 threads,
                 shared,
-                [inputs[each] for each in ("weight", "scales", "biases") if each in inputs and fetches],
-                2 if name == "gate_up" else 1,
-                fetches,
             )
         )
 
     def _attention(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
-        warps, queries = _ATTENTION_WARPS, t["M"] * t["H"] // t["HK"]
+        warps, narrow, queries = _ATTENTION_WARPS, t["M"] <= _NARROW, t["M"] * t["H"] // t["HK"]
+        slots = 3 if narrow else 2
+        constants = {name: value for name, value in t.items() if name not in _DROPPED}
+        blocks, shared = t["HK"] * t["NS"] * -(-queries // 8), warps * slots * 32 * (t["D"] // 4 + 1) * 4
         return self._run(
             "attention",
-            {name: value for name, value in t.items() if name not in _DROPPED} | {"WARPS": warps},
+            constants | {"WARPS": warps, "SLOTS": slots},
             inputs,
             outputs,
             {"tokens": t["M"], "capacity": inputs["cache"].shape[3]},
-            (t["HK"], t["NS"], -(-queries // 8)),
+            (max(blocks, multiprocessors()) if narrow else blocks, 1, 1),
             (32, warps, 1),
-            shared=warps * 2 * 32 * (t["D"] // 4 + 1) * 4,
+            shared=max(shared, _alone()) if narrow else shared,
+            resident=2,
         )
 
     def _narrow(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
@@ -210,14 +212,13 @@ class TensorKernel:
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
         return self._run(
             self._name,
-            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups, "RING": layout.ring},
+            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups},
             inputs,
             outputs,
             {"tokens": t["M"]},
             (layout.blocks, 1, 1),
             (32, layout.warps, 1),
-            shared=_staged(t, tokens),
-            resident=layout.resident,
+            shared=max(_staged(t, tokens), _alone()),
         )
 
     def _wide_qkv(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:

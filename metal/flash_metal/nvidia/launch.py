@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import mlx.core as mx
 
@@ -14,7 +13,7 @@ from flash_metal.registry import Grid, Shape
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a kernel is given: its parameters are the inputs, what to fetch ahead, the outputs and the scalars."""
+    """What a kernel is given: its parameters are the inputs, the outputs and the scalars."""
 
     module: Module
     inputs: Sequence[mx.array]
@@ -26,12 +25,6 @@ class Launch:
     """Of a block."""
     shared: int = 0
     """Bytes of dynamic shared memory."""
-    matrix: Sequence[mx.array] = ()
-    """Those of the inputs that make up the launch's matrix."""
-    parts: int = 1
-    """Of each of these, read in step from their beginnings."""
-    fetches: bool = False
-    """Whether the parameter behind the inputs says what to fetch for a later launch: see recorded.py."""
 
 
 Run = Callable[[Launch], list[mx.array]]
@@ -45,7 +38,7 @@ def by_mlx(launch: Launch) -> list[mx.array]:
     made: list[mx.array] = mx.fast.precompiled_cuda_kernel(
         name=name,
         compiled_source=code,
-        inputs=[*launch.inputs, nothing_ahead()] if launch.fetches else launch.inputs,
+        inputs=launch.inputs,
         output_shapes=[shape for shape, _ in launch.outputs],
         output_dtypes=[dtype for _, dtype in launch.outputs],
         scalars=launch.scalars,
@@ -55,11 +48,4 @@ def by_mlx(launch: Launch) -> list[mx.array]:
         ensure_row_contiguous=True,
         stream=mx.gpu,
     )
-    return made
-
-
-@cache
-def nothing_ahead() -> mx.array:
-    made = mx.zeros((18,), dtype=mx.uint32)
-    mx.eval(made)
     return made

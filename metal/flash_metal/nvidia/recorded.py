@@ -5,14 +5,10 @@ read the position and the tokens from the GPU's memory, so the same graph serves
 the cache, attention and the one that places the rows, are given another when it changes, a microsecond each. The
 launches are those of the decoder, in its order, on arrays that MLX allocated: it just runs once on a registry that
 takes them down.
-
-While launches change over, the memory would rest. So each launch, when its own loads are under way, fetches into the
-L2 cache what a later one reads first.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 import weakref
 from collections.abc import Callable, Sequence
@@ -37,9 +33,6 @@ MOST = kernels.MAX_TOKENS
 """Tokens of a pass."""
 ROWS = 8
 """Tokens of a pass of which there are logits, at most: the last ones."""
-AHEAD = 4 << 20
-"""Bytes of a matrix that a launch fetches for a later one: what the memory gives in 1.4 us."""
-_SEGMENTS = 6
 _SMALLEST = 16
 """Bytes of an array that MLX keeps in the GPU's memory."""
 
@@ -53,10 +46,6 @@ class _Step:
     blocks: Grid
     threads: Grid
     shared: int
-    reads: Sequence[tuple[int, int]] = ()
-    """Address and bytes of what makes up the launch's matrix, read in step from their beginnings."""
-    ahead: c_ulonglong | None = None
-    """The argument that is the address of what to fetch."""
 
 
 class _Recorder:
@@ -69,19 +58,9 @@ class _Recorder:
 
     def take(self, launch: Launch) -> list[mx.array]:
         made = [self._buffer(shape, dtype) for shape, dtype in launch.outputs]
-        ahead = c_ulonglong() if launch.fetches else None
-        arguments: list[Argument] = [self.argument(array) for array in launch.inputs]
-        arguments += [ahead] if ahead is not None else []
-        arguments += [self.argument(array) for array in made]
+        arguments: list[Argument] = [self.argument(array) for array in (*launch.inputs, *made)]
         arguments += map(c_int, launch.scalars)
-        parts = launch.parts
-        matrix = [
-            (self.address(array) + part * (array.nbytes // parts), array.nbytes // parts)
-            for array in launch.matrix
-            for part in range(parts)
-        ]
-        step = _Step(launch.module, arguments, launch.blocks, launch.threads, launch.shared, matrix, ahead)
-        self.steps.append(step)
+        self.steps.append(_Step(launch.module, arguments, launch.blocks, launch.threads, launch.shared))
         return made
 
     def add(
@@ -144,29 +123,6 @@ def _unheld() -> int:
 _UNHELD = _unheld()
 
 
-def _ahead(steps: Sequence[_Step]) -> NDArray[np.uint32]:
-    """What each step fetches, uint32 [steps, 18]: six addresses, and of each the bytes for a block (cu/matrix.cuh).
-
-    A product fetches for the next product; what runs between two, for the one behind these.
-    """
-    products = [step for step in steps if step.reads]
-    fetched = [0.0] * len(products)
-    table = np.zeros((len(steps), 3 * _SEGMENTS), np.uint32)
-    passed = 0
-    for row, step in zip(table, steps, strict=True):
-        passed += bool(step.reads)
-        target = passed + (not step.reads)
-        if step.ahead is None or target >= len(products):
-            continue
-        reads, before = products[target].reads, fetched[target]
-        share = min(1.0 - before, AHEAD / sum(size for _, size in reads))
-        fetched[target] += share
-        for i, (address, size) in enumerate(reads):
-            row[: 2 * _SEGMENTS].view(np.uint64)[i] = address + int(size * before) // 16 * 16
-            row[2 * _SEGMENTS + i] = int(size * share) // math.prod(step.blocks) // 16 * 16
-    return table
-
-
 class Recording:
     """A decoder whose passes are recorded. Raises RuntimeError where the driver refuses."""
 
@@ -214,13 +170,8 @@ class Recording:
             pointers = [at, recorder.address(following), ids, position, self._chosen_at]
             scalars = [rows, logits.shape[1]]
             recorder.add(kernels.plain_module("choose"), pointers, scalars, (rows, 1, 1), (1024, 1, 1))
-        table = mx.array(_ahead(recorder.steps)) + mx.zeros((1,), dtype=mx.uint32)
-        first = recorder.address(table)
-        for number, step in enumerate(recorder.steps):
-            if step.ahead is not None:
-                step.ahead.value = first + number * table.nbytes // len(recorder.steps)
-        graph = Graph(recorder.steps, recorder.argument(cache), table, logits.shape, at)
-        for array in (read, cache, table):
+        graph = Graph(recorder.steps, recorder.argument(cache), logits.shape, at)
+        for array in (read, cache):
             recorder.forget(array)
         return graph
 
@@ -233,13 +184,11 @@ def _resident(scalar: mx.array) -> mx.array:
 class Graph:
     """Launches that the GPU runs one after the other at one call: a pass on any cache of a shape."""
 
-    def __init__(
-        self, steps: Sequence[_Step], cache: c_ulonglong, table: mx.array, shape: Shape, logits: int
-    ) -> None:
-        """cache: that of the arguments which is the cache's address. table: what the steps fetch. shape: of the logits,
-        which then lie at the address `logits`."""
+    def __init__(self, steps: Sequence[_Step], cache: c_ulonglong, shape: Shape, logits: int) -> None:
+        """cache: that of the arguments which is the cache's address. shape: of the logits, which then lie at the
+        address `logits`."""
         self.shape, self.logits = shape, logits
-        self._table, self._cache, self._at = table, cache, cache.value
+        self._cache, self._at = cache, cache.value
         self._taking: list[Node] = []
         cuda = driver()
         functions = {step.module: _function(step.module) for step in steps}

@@ -25,7 +25,7 @@ _PRODUCT = (*_MATRIX, "product.cuh", "stage.cuh")
 _HEADERS = {
     "attention": _MATRIX,
     "rotate": (*_MATRIX, "heads.cuh"),
-    "qkv": (*_PRODUCT, "heads.cuh"),
+    "qkv": (*_PRODUCT, "tiles.cuh", "heads.cuh"),
     "project": (*_PRODUCT, "tiles.cuh"),
     "gate_up": (*_PRODUCT, "tiles.cuh"),
     "linear": (*_PRODUCT, "tiles.cuh"),

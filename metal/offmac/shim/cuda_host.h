@@ -85,9 +85,7 @@ inline void copy4(uint* to, const uint* from, int bytes) { *to = bytes ? *from :
 inline void copies_end() {}
 template <int LEFT> void copies_wait() {}
 inline void earlier() {}
-inline void prefetch(const uchar* at, uint bytes) {
-  if (ulong(at) % 16 || bytes % 16) msl_rt_fail(__LINE__, "misaligned address of a prefetch");
-}
+inline void later() {}
 
 // As mma.sync.m16n8k16: products of 16-bit floats are exact, summed here in the order of k.
 template <typename Value>

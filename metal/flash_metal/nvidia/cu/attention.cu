@@ -11,16 +11,25 @@ constexpr int DIMS = D / 32;
 extern __shared__ uint4 staged[];
 __shared__ float tops[WARPS * 8], totals[WARPS * 8];
 const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
-const int kv = blockIdx.x, split = blockIdx.y, first = blockIdx.z * 8;
+const int kv = blockIdx.x % HK, split = blockIdx.x / HK % NS, first = blockIdx.x / (HK * NS) * 8;
 const int queries = tokens * G, start = position[0];
+if (first >= queries) {
+  later();
+  earlier();
+  return;
+}
 const int end = start + (min(first + 8, queries) - 1) / G + 1;
-uint* mine = (uint*)staged + warp * 2 * BLOCK;
+uint* mine = (uint*)staged + warp * SLOTS * BLOCK;
 const uint* planes[2];
 for (int p = 0; p < 2; p++) planes[p] = cache + (ulong(layer[0] * 2 + p) * HK + kv) * capacity * ROW;
 
-auto fetch = [&](int p, int base) {
+// The n-th block of this warp: keys and values in turn.
+auto place = [&](int n) { return ((n / 2 * NS + split) * WARPS + warp) * 32; };
+auto slot = [&](int n) { return mine + n % SLOTS * BLOCK; };
+auto fetch = [&](int n) {
+  const int p = n % 2, base = place(n);
   if (base < end) {
-    uint* to = mine + p * BLOCK;
+    uint* to = slot(n);
     const uint* from = planes[p] + ulong(base) * ROW;
     if (base + 32 <= start && (ulong(from) & 15) == 0) {
       for (int e = lane; e < BLOCK / 4; e += 32) {
@@ -42,18 +51,11 @@ auto halves = [](uint word, uint order) {
   return minus_halves(__byte_perm(word, 0x64646464u, order), 0x64806480u);
 };
 
-const int stride = NS * WARPS * 32;
-int base = (split * WARPS + warp) * 32;
-const bool old = base + 32 <= start;  // what earlier passes left need not be waited for
-if (old) {
-  fetch(0, base);
-  fetch(1, base);
-}
+int begun = 0;
+while (begun < SLOTS && place(begun) + 32 <= start) fetch(begun++);  // what earlier passes left need not be waited for
+later();
 earlier();
-if (!old) {
-  fetch(0, base);
-  fetch(1, base);
-}
+while (begun < SLOTS) fetch(begun++);
 const int query = first + g;
 const bool real = query < queries;
 const int last = start + query / G;
@@ -70,13 +72,15 @@ for (int s = 0; s < STEPS; s++) {
 }
 float top = -1e30f, total = 0.0f;
 float sums[DIMS * 2][4] = {};
-for (; base < end; base += stride) {
-  copies_wait<1>();
+for (int turn = 0; place(turn) < end; turn += 2) {
+  const int base = place(turn);
+  copies_wait<SLOTS - 1>();
   __syncwarp();
+  const uint* keys = slot(turn);
   float score[4][4] = {};
 #pragma unroll
   for (int n = 0; n < 4; n++) {
-    const uint* row = mine + (8 * n + g) * ROW + t * STEPS;
+    const uint* row = keys + (8 * n + g) * ROW + t * STEPS;
 #pragma unroll
     for (int s = 0; s < STEPS; s++) {
       const uint word = row[s] ^ 0x80808080u;
@@ -89,7 +93,7 @@ for (; base < end; base += stride) {
     for (int i = 0; i < 2; i++) {
       const int key = 8 * n + 2 * t + i;
       const bool visible = base + key <= last;
-      score[n][i] = visible ? score[n][i] * __uint_as_float(mine[key * ROW + D / 4]) : -1e30f;
+      score[n][i] = visible ? score[n][i] * __uint_as_float(keys[key * ROW + D / 4]) : -1e30f;
       highest = fmaxf(highest, score[n][i]);
     }
   }
@@ -98,10 +102,10 @@ for (; base < end; base += stride) {
   const float fade = exp2f(top - highest);
   top = highest;
   __syncwarp();
-  fetch(0, base + stride);
-  copies_wait<1>();
+  fetch(turn + SLOTS);
+  copies_wait<SLOTS - 1>();
   __syncwarp();
-  const uint* values = mine + BLOCK;
+  const uint* values = slot(turn + 1);
   float sum = 0.0f;
   uint share[4];
 #pragma unroll
@@ -141,15 +145,15 @@ for (; base < end; base += stride) {
     }
   }
   __syncwarp();
-  fetch(1, base + stride);
+  fetch(turn + 1 + SLOTS);
 }
 copies_wait<0>();
-fetch_ahead(ahead);
 __syncthreads();
 // Column 2 t + c of tile (i, d) is query 2 t + c; rows g and g + 8 are the dimensions 4 (g DIMS + i) + 2 d, + 1.
 float* joined = (float*)staged;
 for (int i = 0; i < DIMS; i++) {
   for (int c = 0; c < 2; c++) {
+    if (first + 2 * t + c >= queries) continue;
     *(float4*)(joined + (warp * 8 + 2 * t + c) * D + 4 * (g * DIMS + i)) =
         make_float4(sums[2 * i][c], sums[2 * i][c + 2], sums[2 * i + 1][c], sums[2 * i + 1][c + 2]);
   }

@@ -1,10 +1,10 @@
 // A tile is eight rows of gate and the same eight of up: a lane gets both of a result.
 extern __shared__ uint4 staged[];
-__shared__ float4 scratch[2 * WARPS * 32];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
+__shared__ float4 scratch[2 * WARPS * P::PART];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<P, RING>(
-    P{weight, scales, biases}, staged, scratch, N / 8, ahead,
+each_tile(
+    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 8,
     [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
     [&] { stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, eps, tokens, 0); },
     [&](int tile, const float* sums) {

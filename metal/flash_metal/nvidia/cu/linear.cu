@@ -1,10 +1,10 @@
 // The down product plus the residual (RESIDUAL), and the vocabulary projection of the normed rows (NORM).
 extern __shared__ uint4 staged[];
-__shared__ float4 scratch[2 * WARPS * 32];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
+__shared__ float4 scratch[2 * WARPS * P::PART];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<P, RING>(
-    P{weight, scales, biases}, staged, scratch, N / 16, ahead, [](int tile, int i) { return uint(tile * 16 + i); },
+each_tile(
+    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
     [&] {
       if constexpr (NORM) {
         stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, (const float*)eps, tokens, 0);

@@ -29,12 +29,3 @@ template <>
 __device__ inline void mma<bfloat>(float* d, uint a0, uint a1, uint a2, uint a3, uint b0, uint b1) {
   mma_bfloat(d, a0, a1, a2, a3, b0, b1);
 }
-
-// When a block's own loads are under way: what a later launch reads first, into the L2 cache. ahead: six addresses,
-// and the bytes of each that are a block's.
-__device__ inline void fetch_ahead(const uint* ahead) {
-  const uint i = threadIdx.y * 32 + threadIdx.x;
-  if (i >= 6) return;
-  const uint bytes = ahead[12 + i], block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
-  if (bytes) prefetch((const uchar*)(ahead[2 * i] | ulong(ahead[2 * i + 1]) << 32) + ulong(block) * bytes, bytes);
-}

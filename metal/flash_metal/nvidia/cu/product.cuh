@@ -31,6 +31,7 @@ struct Product {
   static constexpr bool ALIGNED = GROUPS % U == 0;
   static constexpr int X = K / 8 * M;  // 16-byte units of staged x; behind them, its sums a group
   static constexpr int IMAGE = X + (GROUPS * TOKENS + 3) / 4;
+  static constexpr int COLUMNS = TOKENS / 2, PART = 8 * COLUMNS;  // of a warp's sums of a tile, by lanes; those kept
 
   // Scales and biases are kept in pairs, as they are read.
   struct Slice {
@@ -147,21 +148,20 @@ struct Product {
       }
     }
 #pragma unroll
-    for (int c = 0; c < 4; c++) {
+    for (int c = 0; c < 4; c += M == 1 ? 2 : 1) {
       const float sum = BITS == 8 ? fmaf(16.0f, planes[PLANES - 1][c], planes[0][c]) : planes[0][c];
       sums[c] = fmaf(w.scale[c / 2], sum, fmaf(w.bias[c / 2], c % 2 ? all.y : all.x, sums[c]));
     }
   }
 
-  // Adds a step, of the x in shared memory.
+  // Adds a step, of the x in shared memory. Columns beyond M repeat the others, and nobody reads their sums.
   __device__ static void add(const Slice& s, const uint4* x, int share, int i, float* sums) {
     const uint g = threadIdx.x / 4, t = threadIdx.x % 4;
     each_group(share, i, [&](int group, int u) {
       uint4 v[UNITS];
 #pragma unroll
       for (int j = 0; j < UNITS; j++) {
-        v[j] = make_uint4(0, 0, 0, 0);
-        if (M == 8 || g < M) v[j] = x[((group * UNITS + j) * M + g) * 4 + t];
+        v[j] = x[((group * UNITS + j) * M + g % M) * 4 + t];
       }
       const float2 all = *(const float2*)((const float*)(x + X) + group * TOKENS + 2 * t % TOKENS);
       add(operands(s, u), v, all, sums);
@@ -186,6 +186,23 @@ struct Product {
     if (c < K / 8) {
       x[((group * UNITS + j) * M + m) * 4 + t] = make_uint4(w[0], w[1], w[2], w[3]);
       if (c % (GROUP / 8) == 0) ((float*)(x + X))[group * TOKENS + m] = sum;
+    }
+  }
+
+  __device__ static void keep(float4* part, const float* sums) {
+    const int g = threadIdx.x / 4, t = threadIdx.x % 4;
+    if (t < COLUMNS) part[g * COLUMNS + t] = make_float4(sums[0], sums[1], sums[2], sums[3]);
+  }
+
+  // The sums of SPLIT parts, in their order; `sums` are those of the first.
+  __device__ static void join(const float4* parts, float* sums) {
+    const int g = threadIdx.x / 4, t = threadIdx.x % 4;
+    for (int w = 1; w < SPLIT; w++) {
+      const float4 more = parts[w * PART + g * COLUMNS + t % COLUMNS];
+      sums[0] += more.x;
+      sums[1] += more.y;
+      sums[2] += more.z;
+      sums[3] += more.w;
     }
   }
 };

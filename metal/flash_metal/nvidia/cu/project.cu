@@ -1,12 +1,12 @@
 // The parts of attention joined, their projection, and the residual.
 constexpr int K = H * D;
 extern __shared__ uint4 staged[];
-__shared__ float4 scratch[2 * WARPS * 32];
-__shared__ float shares[NS * M * H];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
+__shared__ float4 scratch[2 * WARPS * P::PART];
+__shared__ float shares[NS * M * H];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<P, RING>(
-    P{weight, scales, biases}, staged, scratch, N / 16, ahead, [](int tile, int i) { return uint(tile * 16 + i); },
+each_tile(
+    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
     [&] { stage_joined<P, T, M, H, D, NS, WARPS>(staged, shares, parts, stats, tokens, 0, tokens, 0); },
     [&](int tile, const float* sums) {
       for (int i = 0; i < 4; i++) {

@@ -68,10 +68,8 @@ __device__ inline void copies_wait() {
 // before it wrote, at once.
 __device__ inline void earlier() { asm volatile("griddepcontrol.wait;" ::: "memory"); }
 
-// Into the L2 cache.
-__device__ inline void prefetch(const uchar* at, uint bytes) {
-  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(at), "r"(bytes));
-}
+// From here on the next launch may start. Not in a launch that writes what a later one reads before its `earlier`.
+__device__ inline void later() { asm volatile("griddepcontrol.launch_dependents;"); }
 
 // d += a b: a 16 x 16 (row g and g + 8 of lane 4 g + t), b 16 x 8 (column g), d 16 x 8
 // (rows g, g + 8, columns 2 t, 2 t + 1).
