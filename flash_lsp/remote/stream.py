@@ -32,7 +32,7 @@ class RemoteStream(Iterator[Token]):
     """Iterates over the tokens of one completion. Dropping it ends the request, and with it the server's work.
 
     Log-probabilities of tokens of the prefix are 0: they were not the model's choice, and servers tell those of a free
-    one.
+    one. A prefix of spaces leaves the word to the model: its token has the server's log-probability.
     """
 
     finish: str | None = None
@@ -82,7 +82,7 @@ class RemoteStream(Iterator[Token]):
                 if piece.finish:
                     self._end(piece.finish)
                 if data:
-                    forced, self._remainder = bool(self._remainder), remaining(self._remainder, data)
+                    forced, self._remainder = bool(self._remainder.strip()), remaining(self._remainder, data)
                     number = hash(piece.text) if piece.id is None else piece.id
                     return Token(number, 0.0 if forced else piece.logprob, data)
             elif self.finish == "stop" and self._remainder:
