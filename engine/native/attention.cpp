@@ -14,6 +14,7 @@ void Attention::check(const AttentionShape& shape, int hidden) const {
 }
 
 void Attention::run(Pass& pass, int layer, Rows rows) const {
+  pass.expect({&output_, output_.blocks()});
   attend(pass, layer, rows);
   pass.lap(Operation::kAttention);
   pass.add_project(rows, output_, pass.work.attention_out);

@@ -21,6 +21,7 @@ class Experts : public FeedForward {
   bool reads_once() const override { return false; }
   void add_bytes(WeightBytes& bytes) const override;
   void run(Pass& pass, Rows rows) const override;
+  Reading entry() const override { return shared_ ? shared_->entry() : Reading{&router_, router_.blocks()}; }
 
  private:
   void route(Pass& pass, Rows rows) const;

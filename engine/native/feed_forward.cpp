@@ -21,6 +21,7 @@ void Mlp::add_bytes(WeightBytes& bytes) const {
 
 void Mlp::run(Pass& pass, Rows rows) const {
   const Activations out = pass.work.gated.view(width(), down_.group()).from(rows.first);
+  pass.expect({&down_, down_.blocks()});
   pass.crew.share(out.groups(), pass.grain(out.groups()), [&](int first, int last) {
     widen(pass.kernels, pass.normalized(input_).from(rows.first), rows.count(), first, last, out);
   });

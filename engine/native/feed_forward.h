@@ -25,6 +25,7 @@ class FeedForward {
 
   // Adds to the residual stream of `rows`.
   virtual void run(Pass& pass, Rows rows) const = 0;
+  virtual Reading entry() const = 0;  // what run() begins with
 };
 
 // down(act(gate) * up), or down(act(up)) without a gate.
@@ -38,6 +39,7 @@ class Mlp : public FeedForward {
   int group() const override { return input_.group(); }
   void add_bytes(WeightBytes& bytes) const override;
   void run(Pass& pass, Rows rows) const override;
+  Reading entry() const override { return {&input_, width() / down_.group()}; }
 
   int width() const { return down_.k(); }
   const Linear& down() const { return down_; }

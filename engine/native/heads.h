@@ -21,6 +21,7 @@ class HeadProjection {
 
   // All tokens' queries into the workspace, their keys and values into the cache of `layer`.
   virtual void run(Pass& pass, int layer) const = 0;
+  virtual Reading entry(const AttentionShape& shape) const = 0;  // what run() begins with
 };
 
 // All heads from one matrix: rows of q, k and v, one after the other.
@@ -35,6 +36,7 @@ class JoinedHeads : public HeadProjection {
   int group() const override { return qkv_.group(); }
   std::size_t bytes() const override { return qkv_.bytes(); }
   void run(Pass& pass, int layer) const override;
+  Reading entry(const AttentionShape& shape) const override { return {&qkv_, shape.heads + 2 * shape.kv_heads}; }
 
  private:
   Linear qkv_;

@@ -27,6 +27,7 @@ class LatentHeads : public HeadProjection {
   int group() const override { return down_.group(); }
   std::size_t bytes() const override;
   void run(Pass& pass, int layer) const override;
+  Reading entry(const AttentionShape&) const override { return {&down_, down_.blocks()}; }
 
  private:
   int query_width() const { return down_.rows() - kv_up_.k() - rope_dim_; }  // of `down`'s rows

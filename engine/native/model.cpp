@@ -95,11 +95,13 @@ bool Model::forward(const std::vector<std::int32_t>& tokens, KvCache& cache, int
 
 // Keys and values of all tokens; in the last layer, the residual stream of the wanted ones only.
 void Model::run(Pass& pass, float* logits) const {
+  pass.expect(weights_.layers.front().heads->entry(shape_));
   embed(pass);
   pass.lap(Operation::kEmbed);
   const Rows all{0, pass.slice.count};
   const Rows wanted{pass.slice.count - pass.slice.wanted, pass.slice.count};
   const int layers = static_cast<int>(weights_.layers.size());
+  const Reading head{&weights_.head, std::max(1, (pass.slice.ids + kLanes - 1) / kLanes)};
   for (int i = 0; i < layers; ++i) {
     const Layer& layer = weights_.layers[i];
     const Rows rows = i == layers - 1 ? wanted : all;
@@ -109,15 +111,17 @@ void Model::run(Pass& pass, float* logits) const {
     pass.lap(Operation::kQkv);
     if (rows.count() == 0) return;
 
+    pass.following = layer.feed_forward->entry();
     layer.attention.run(pass, i, rows);
     pass.normalize(rows, layer.feed_forward_norm, layer.feed_forward->group(), layer.feed_forward->reads_once());
     pass.lap(Operation::kNorm);
+    pass.following = i < layers - 1 ? weights_.layers[i + 1].heads->entry(shape_) : head;
     layer.feed_forward->run(pass, rows);
   }
   pass.normalize(wanted, weights_.norm, weights_.head.group(), true);
   pass.lap(Operation::kNorm);
   float* out = logits - static_cast<std::ptrdiff_t>(wanted.first) * logits_stride();
-  pass.project(wanted, weights_.head, (pass.slice.ids + kLanes - 1) / kLanes, out);
+  pass.project(wanted, weights_.head, head.units, out);
   pass.lap(Operation::kHead);
 }
 

@@ -38,6 +38,7 @@ void Pass::add_project(Rows rows, const Linear& linear, ActivationBuffer& in) {
   const std::ptrdiff_t hidden = linear.rows();
   float* out = work.residual.data() + rows.first * hidden;
   const Activations x = in.view(linear.k(), linear.group()).from(rows.first);
+  expect(following);
   crew.share(linear.blocks(), grain(linear.blocks()), [&](int first, int last) {
     kernels.matmul_onto(linear.packed(), first, last, linear.bias(), x, rows.count(), out, hidden);
   });

@@ -41,6 +41,12 @@ struct Rows {
   int count() const { return last - first; }
 };
 
+// Weights that a stage of `units` reads.
+struct Reading {
+  const Linear* linear;
+  int units;
+};
+
 // One thread's way through a slice. Every thread of the crew goes through the same stages in the same order.
 struct Pass {
   Crew& crew;
@@ -57,6 +63,7 @@ struct Pass {
     bool made = false;
   };
   Own own{};
+  Reading following{};  // what is read after the next add_project()
 
   void lap(Operation operation) const {
     if (slice.laps) slice.laps->lap(operation);
@@ -64,6 +71,13 @@ struct Pass {
 
   // Units of work for one turn of a thread: several turns each, so that none waits long for another at the end.
   int grain(int units) const { return std::max(1, units / (kTurns * crew.threads())); }
+
+  // These weights are read next: each thread begins to fetch its part at the end of the stage before.
+  void expect(Reading next) const {
+    const std::size_t unit = next.linear->bytes() / next.units;
+    const std::size_t first = static_cast<std::size_t>(crew.thread()) * next.units / crew.threads();
+    crew.fetch_ahead(next.linear->packed().data + unit * first, next.linear->bytes() - unit * first);
+  }
 
   // Normalizes the residual stream into activations in groups of `group`. If only the `next` stage reads them, each
   // thread makes those of few tokens for itself, as it begins: that takes less time than handing them over.

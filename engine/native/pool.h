@@ -26,11 +26,30 @@ class Crew {
   template <class Work>
   void share(int units, int grain, const Work& work);
 
+  // At the end of the next stage this thread fetches the first bytes from `next` on into its second-level cache, and
+  // more of them, up to kAhead, while it waits for others.
+  void fetch_ahead(const std::uint8_t* next, std::size_t bytes) {
+    ahead_ = next;
+    ahead_end_ = next + std::min(bytes, kAhead);
+  }
+
   int threads() const;
   int thread() const { return thread_; }
 
  private:
   static constexpr int kPatience = 32;  // spins, some hundred nanoseconds
+  static constexpr std::size_t kAhead = std::size_t{64} << 10;
+  static constexpr int kLine = 64;
+  static constexpr int kFirst = 4096;
+  static constexpr int kFetch = 256;  // between two looks at the others
+
+  // Whether there was something left to fetch.
+  bool fetch(int bytes) {
+    if (ahead_ >= ahead_end_) return false;
+    for (const std::uint8_t* end = std::min(ahead_ + bytes, ahead_end_); ahead_ < end; ahead_ += kLine)
+      __builtin_prefetch(ahead_, 0, 2);
+    return true;
+  }
 
   // What is left of a part of a stage.
   template <class Work>
@@ -39,6 +58,8 @@ class Crew {
   Pool& pool_;
   int thread_;
   std::uint64_t base_;  // units of all stages before
+  const std::uint8_t* ahead_ = nullptr;
+  const std::uint8_t* ahead_end_ = nullptr;
 };
 
 class Pool {
@@ -100,10 +121,11 @@ void Crew::share(int units, int grain, const Work& work) {
   const std::uint64_t base = base_;
   base_ += units;
   compute(thread_, base, units, grain, work);
+  fetch(kFirst);
   for (int spins = 0; !pool_.has_computed(base_); ++spins) {
     if (spins == kPatience)
       for (int i = 1; i < pool_.size_; ++i) compute((thread_ + i) % pool_.size_, base, units, grain, work);
-    pool_.rest(spins);
+    if (!fetch(kFetch)) pool_.rest(spins);
   }
 }
 
