@@ -10,6 +10,9 @@ from typing import Literal
 from flash_metal.launches import Heads, Tiling, splits_fit
 from flash_metal.registry import MAX_TOKENS
 
+_FEW_HEADS = 16
+"""Heads of keys with which 8 splits still are one block a multiprocessor of an NVIDIA GPU (H100: 132)."""
+
 Size = Literal["base", "large"]
 """Base and Pro chips, or Max and Ultra."""
 
@@ -61,4 +64,6 @@ def of_chip(device: Mapping[str, object]) -> Tiling:
 
 def default(device: Mapping[str, object], sizes: Sizes) -> Tiling:
     """The device's tiling, or one that fits the model."""
-    return next((tiling for tiling in (of_chip(device), Tiling()) if sizes.fit(tiling)), SMALLEST)
+    cuda = "compute_capability_major" in device
+    first = Tiling(splits=8) if cuda and sizes.heads.kv <= _FEW_HEADS else of_chip(device)
+    return next((tiling for tiling in (first, Tiling()) if sizes.fit(tiling)), SMALLEST)

@@ -8,10 +8,10 @@ import mlx.core as mx
 import numpy as np
 
 from flash_engine.backends.fused import passes
+from flash_lsp.bench.gpu import shapes
 from flash_lsp.bench.gpu.measure import Stepping
 from flash_lsp.bench.gpu.shapes import Shape, decoder, random_rows
 from flash_metal.decoder import Decoder, Weights
-from flash_metal.launches import Tiling
 from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.registry import MAX_TOKENS, Registry
 
@@ -77,7 +77,7 @@ class Recorded:
 
 def model(kernels: Registry, shape: Shape, weights: Weights, capacity: int) -> Fused | Recorded:
     """The decoder of random weights, as it runs on the device of `kernels`."""
-    tiling = Tiling()
+    tiling = shapes.tiling(shape)
     if kernels.records:
         kernels.prepare(lambda dry: _every_pass(decoder(dry, tiling, shape, weights)))
         return Recorded(Recording(lambda made: decoder(made, tiling, shape, weights)), shape, capacity)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import mlx.core as mx
 import numpy as np
 
+from flash_metal import tilings
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Matrix, Tiling
 from flash_metal.registry import Registry
+from flash_metal.tilings import Sizes
 
 GROUP = 64
 EPS = 1e-6
@@ -82,6 +84,12 @@ def decoder(kernels: Registry, tiling: Tiling, shape: Shape, made: Weights) -> D
     on_device = mx.array(frequency) + mx.zeros((1,))  # what numpy gave lies in the host's memory on CUDA
     mx.eval(on_device)
     return Decoder(kernels, tiling, shape.heads, made, frequency=on_device, eps=EPS)
+
+
+def tiling(shape: Shape) -> Tiling:
+    """As the engine chooses it on this device."""
+    sizes = Sizes(shape.heads, shape.hidden, shape.inner, shape.vocabulary, shape.layers)
+    return tilings.default(mx.device_info(), sizes)
 
 
 def random_rows(shape: Shape, capacity: int) -> mx.array:

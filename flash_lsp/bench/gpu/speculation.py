@@ -26,7 +26,6 @@ from flash_lsp.bench.gpu.run import Progress
 from flash_lsp.bench.gpu.shapes import Shape
 from flash_lsp.bench.gpu.trace import Acceptance, Trace
 from flash_metal.decoder import Weights
-from flash_metal.launches import Tiling
 from flash_metal.nvidia.recorded import Recording
 from flash_metal.registry import Registry
 
@@ -63,7 +62,7 @@ class Run:
 
 def backend(kernels: Registry, shape: Shape, made: Weights, capacity: int = CAPACITY) -> FusedBackend:
     """The fused backend of random weights, its passes from CUDA graphs where they can be recorded."""
-    tiling = Tiling()
+    tiling = shapes.tiling(shape)
     heads = shape.heads
     config = ModelConfig(
         model_type="llama",
@@ -99,7 +98,7 @@ class Bench:
     def __init__(self, kernels: Registry, main: Shape, draft: Shape, context: int = CONTEXT) -> None:
         self._context = context
         made = shapes.weights(main, mx.float16)
-        self.decoder = shapes.decoder(kernels, Tiling(), main, made)
+        self.decoder = shapes.decoder(kernels, shapes.tiling(main), main, made)
         self.main = backend(kernels, main, made)
         self.draft = backend(kernels, draft, shapes.weights(draft, mx.float16))
         self._main_cache = cache(self.main, main, context)

@@ -1,5 +1,6 @@
 // A pass's activations as the products read them: in shared memory, or, a token in each column of an image of
-// eight, in memory. `column`: of the first of N tokens. All wait for the launches ahead.
+// eight, in memory. `column`: of the first of N tokens. All wait for the launches ahead. Several tokens are read before
+// one is staged: the compiler moves no reading over that.
 template <typename T>
 __device__ inline void unpack8(uint4 four, float* v) {
   const uint words[4] = {four.x, four.y, four.z, four.w};
@@ -60,11 +61,16 @@ __device__ inline void stage_normed(uint4* staged, float* scratch, const T* x, c
     float n[8];
     unpack8<T>(factors[i], n);
     if (c - int(threadIdx.x) < K / 8) {
+      uint4 fours[N];
+#pragma unroll
+      for (int m = 0; m < N; m++) {
+        fours[m] = KEPT ? kept[KEPT ? i : 0][KEPT ? m : 0]
+                        : m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : none;
+      }
 #pragma unroll
       for (int m = 0; m < N; m++) {
         float v[8];
-        unpack8<T>(KEPT ? kept[KEPT ? i : 0][KEPT ? m : 0]
-                        : m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : none, v);
+        unpack8<T>(fours[m], v);
 #pragma unroll
         for (int e = 0; e < 8; e++) v[e] = v[e] * inverse[m] * n[e];
         P::stage(staged, column + m, c, v);
@@ -76,13 +82,30 @@ __device__ inline void stage_normed(uint4* staged, float* scratch, const T* x, c
 
 template <typename P, typename T, int N, int K, int WARPS>
 __device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int column) {
+  constexpr int CHUNKS = (K / 8 + WARPS * 32 - 1) / (WARPS * 32), SOME = CHUNKS * N < 8 ? CHUNKS : N < 8 ? 8 / N : 1;
+  const int id = threadIdx.y * 32 + threadIdx.x;
   earlier();
-  for (int c = threadIdx.y * 32 + threadIdx.x; c - int(threadIdx.x) < K / 8; c += WARPS * 32) {
 #pragma unroll
-    for (int m = 0; m < N; m++) {
-      float v[8] = {};
-      if (m < tokens && c < K / 8) unpack8<T>(*(const uint4*)(x + m * K + c * 8), v);
-      P::stage(staged, column + m, c, v);
+  for (int i = 0; i < CHUNKS; i += SOME) {
+    uint4 fours[SOME][N];
+#pragma unroll
+    for (int j = 0; j < SOME; j++) {
+      const int c = id + (i + j) * WARPS * 32;
+#pragma unroll
+      for (int m = 0; m < N; m++) {
+        fours[j][m] = m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : make_uint4(0, 0, 0, 0);
+      }
+    }
+#pragma unroll
+    for (int j = 0; j < SOME; j++) {
+      const int c = id + (i + j) * WARPS * 32;
+      if (c - int(threadIdx.x) >= K / 8) break;
+#pragma unroll
+      for (int m = 0; m < N; m++) {
+        float v[8];
+        unpack8<T>(fours[j][m], v);
+        P::stage(staged, column + m, c, v);
+      }
     }
   }
   __syncthreads();
@@ -109,21 +132,35 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
     for (int s = 0; s < NS; s++) shares[s * N * H + i] /= all;
   }
   __syncthreads();
+  constexpr int FIT = NS <= 2 ? 8 : NS <= 4 ? 4 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N;
   for (int c = id; c - int(threadIdx.x) < K / 8; c += WARPS * 32) {
 #pragma unroll
-    for (int m = 0; m < N; m++) {
-      float v[8] = {};
-      if (m < count && c < K / 8) {
+    for (int from = 0; from < N; from += SOME) {
+      uint4 fours[SOME][NS];
+#pragma unroll
+      for (int j = 0; j < SOME; j++) {
 #pragma unroll
         for (int s = 0; s < NS; s++) {
-          float part[8];
-          unpack8<T>(*(const uint4*)(parts + (s * tokens + first + m) * K + c * 8), part);
-          const float share = shares[s * N * H + m * H + c * 8 / D];
-#pragma unroll
-          for (int e = 0; e < 8; e++) v[e] = fmaf(share, part[e], v[e]);
+          const bool there = from + j < count && c < K / 8;
+          fours[j][s] = there ? *(const uint4*)(parts + (s * tokens + first + from + j) * K + c * 8)
+                              : make_uint4(0, 0, 0, 0);
         }
       }
-      P::stage(staged, column + m, c, v);
+#pragma unroll
+      for (int j = 0; j < SOME; j++) {
+        float v[8] = {};
+        if (from + j < count && c < K / 8) {
+#pragma unroll
+          for (int s = 0; s < NS; s++) {
+            float part[8];
+            unpack8<T>(fours[j][s], part);
+            const float share = shares[s * N * H + (from + j) * H + c * 8 / D];
+#pragma unroll
+            for (int e = 0; e < 8; e++) v[e] = fmaf(share, part[e], v[e]);
+          }
+        }
+        P::stage(staged, column + from + j, c, v);
+      }
     }
   }
   __syncthreads();
