@@ -21,8 +21,8 @@ class Crew {
 
   // Computes 0 .. units-1 as work(first, last) on ranges of at most `grain` and returns when all are done, or skipped
   // because the run was cancelled. A thread begins with its own part of the units and, after a moment, goes on with what
-  // the others have left of theirs. One that comes late, because the system let it wait, finds its stage done by the others and goes
-  // on; it holds up nobody.
+  // the others have left of theirs. One that comes late, because the system let it wait, finds its stage done by the
+  // others and goes on; it holds up nobody.
   template <class Work>
   void share(int units, int grain, const Work& work);
 
