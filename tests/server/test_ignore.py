@@ -180,6 +180,7 @@ def test_languages(settings: Settings, language: str, on: bool) -> None:
 async def test_the_reason_reaches_trace_status_and_command(checkout: Path) -> None:
     secret = "hunter2hunter2"
     async with connect() as client:
+        await client.loaded()
         text = f"PASSWORD={secret}\ntotal = "
         folder = types.WorkspaceFolder(checkout.as_uri(), "checkout")
         client.lsp.workspace_did_change_workspace_folders(
