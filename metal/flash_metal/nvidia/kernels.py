@@ -237,15 +237,16 @@ class TensorKernel:
         )
 
     def _wide_project(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
-        warps = _layout("project", t).warps
+        layout = _layout("project", t)
         (image,) = self._run(
             "join",
-            {name: t[name] for name in ("T", "H", "D", "NS", "BITS", "GROUP")} | {"WARPS": warps},
+            {name: t[name] for name in ("T", "H", "D", "NS", "BITS", "GROUP")}
+            | {"WARPS": layout.warps, "U": layout.groups},
             {name: inputs[name] for name in ("parts", "stats")},
             {"y": _image(t)},
             {"tokens": t["M"]},
             (t["M"], 1, 1),
-            (32, warps, 1),
+            (32, layout.warps, 1),
         )
         return self._product(t, image, inputs, outputs, residual=inputs["residual"])
 
@@ -258,8 +259,9 @@ class TensorKernel:
         return self._product(t, self._stage(t, inputs, normed=True), inputs, outputs)
 
     def _stage(self, t: Template, inputs: Arrays, *, normed: bool) -> mx.array:
-        warps = _layout(self._name, t).warps
-        constants = {name: t[name] for name in ("T", "K", "BITS", "GROUP")} | {"NORM": normed, "WARPS": warps}
+        layout = _layout(self._name, t)
+        constants = {name: t[name] for name in ("T", "K", "BITS", "GROUP")}
+        constants |= {"NORM": normed, "WARPS": layout.warps, "U": layout.groups}
         (image,) = self._run(
             "stage",
             constants,
@@ -267,7 +269,7 @@ class TensorKernel:
             {"y": _image(t)},
             {},
             (t["M"], 1, 1),
-            (32, warps, 1),
+            (32, layout.warps, 1),
         )
         return image
 

@@ -2,14 +2,17 @@
 extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float4 scratch[2 * WARPS * P::PART];
+__shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
     P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
     [&] {
       if constexpr (NORM) {
-        stage_normed<P, T, M, K, WARPS>(staged, (float*)scratch, x, norm, (const float*)eps, tokens, 0);
+        stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, (const float*)eps, tokens, 0);
+      } else if constexpr (M == 1) {
+        stage_plain<P, T, M, K>(staged, x, tokens, 0);
       } else {
-        stage_plain<P, T, M, K, WARPS>(staged, x, tokens, 0);
+        copy_plain<P, T, M, K>(staged, x, tokens);
       }
     },
     [&](int tile, const float* sums) {

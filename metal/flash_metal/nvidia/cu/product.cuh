@@ -161,32 +161,79 @@ struct Product {
       uint4 v[UNITS];
 #pragma unroll
       for (int j = 0; j < UNITS; j++) {
-        v[j] = x[((group * UNITS + j) * M + g % M) * 4 + t];
+        v[j] = x[at(group, j, g % M, t)];
       }
       const float2 all = *(const float2*)((const float*)(x + X) + group * TOKENS + 2 * t % TOKENS);
       add(operands(s, u), v, all, sums);
     });
   }
 
-  // Eight activations of column m at 8 c, in the order that `add` reads them in, and their group's sum.
-  // By whole warps, of neighbouring c, those beyond K too.
-  __device__ static void stage(uint4* x, int m, int c, const float* v) {
+  // A warp's activations: those of its share of K, in units of eight. The e-th of them, or -1.
+  static constexpr int STEP_UNITS = U * GROUP / 8, SHARE_UNITS = (STEPS_EACH * STEP_UNITS + 31) / 32 * 32;
+  __device__ static int unit(int share, int e) {
+    const int c = (e / STEP_UNITS * SPLIT + share) * STEP_UNITS + e % STEP_UNITS;
+    return e < STEPS_EACH * STEP_UNITS && c < K / 8 ? c : -1;
+  }
+
+  // Where a column's j-th unit of quarter t of a group lies: those of a group together, as in memory, so that they are
+  // copied by lines; the pairs of odd columns are swapped, so that a warp reads from all banks at a time.
+  __device__ static int at(int group, int j, int m, int t) {
+    return ((group * M + m) * 4 + t) * UNITS + (UNITS == 2 ? j ^ (m & 1) : j);
+  }
+
+  // Where unit c of column m lies.
+  __device__ static int place(int m, int c) { return at(c / (GROUP / 8), c % UNITS, m, c % (GROUP / 8) / UNITS); }
+
+  // A unit in the order in which `operands` takes the fields.
+  __device__ static uint4 ordered(uint4 unit) {
     constexpr int ORDER[8] = {0, BITS == 4 ? 4 : 2, 1, BITS == 4 ? 5 : 3, BITS == 4 ? 2 : 4, 6, BITS == 4 ? 3 : 5, 7};
-    const int group = c * 8 / GROUP, t = c * 8 % GROUP / (GROUP / 4), j = c % UNITS;
+    const uint given[4] = {unit.x, unit.y, unit.z, unit.w};
     uint w[4];
-    float sum = 0.0f;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-      w[i] = pack<T>(v[ORDER[2 * i]], v[ORDER[2 * i + 1]]);
-      const float2 two = unpack2<T>(w[i]);
-      sum += two.x + two.y;
+      const int one = ORDER[2 * i], other = ORDER[2 * i + 1];
+      w[i] = __byte_perm(given[one / 2], given[other / 2], (one % 2 ? 0x32 : 0x10) | (other % 2 ? 0x7600 : 0x5400));
     }
+    return make_uint4(w[0], w[1], w[2], w[3]);
+  }
+
+  // Makes the sums a group of N columns from `column` on, a step: products with ones. Their units are ordered already
+  // (ORDERED), or get it here. The warp has to meet before it adds.
+  template <int N, bool ORDERED>
+  __device__ static void settle(uint4* x, int share, int i, int column) {
+    const uint g = threadIdx.x / 4, t = threadIdx.x % 4, ones = pack<T>(1.0f, 1.0f);
+    uint4 v[U][UNITS];
+    __syncwarp();
+    each_group(share, i, [&](int group, int u) {
 #pragma unroll
-    for (int other = 1; other < GROUP / 8; other *= 2) sum += __shfl_xor_sync(~0u, sum, other);
-    if (c < K / 8) {
-      x[((group * UNITS + j) * M + m) * 4 + t] = make_uint4(w[0], w[1], w[2], w[3]);
-      if (c % (GROUP / 8) == 0) ((float*)(x + X))[group * TOKENS + m] = sum;
-    }
+      for (int j = 0; j < UNITS; j++) v[u][j] = x[at(group, j, column + g % N, t)];
+    });
+    __syncwarp();
+    each_group(share, i, [&](int group, int u) {
+      float sums[UNITS][4] = {};
+#pragma unroll
+      for (int j = 0; j < UNITS; j++) {
+        const uint4 b = ORDERED ? v[u][j] : ordered(v[u][j]);
+        if (!ORDERED && g < N) x[at(group, j, column + g, t)] = b;
+        mma<T>(sums[j], ones, ones, ones, ones, b.x, b.y);
+        mma<T>(sums[j], ones, ones, ones, ones, b.z, b.w);
+      }
+      float* all = (float*)(x + X) + group * TOKENS + column;
+#pragma unroll
+      for (int c = 0; c < 2; c++) {
+#pragma unroll
+        for (int j = 1; j < UNITS; j++) sums[0][c] += sums[j][c];
+        if (g == 0 && 2 * t + c < N) all[2 * t + c] = sums[0][c];
+      }
+    });
+  }
+
+  // A warp's share, ordered.
+  template <int N>
+  __device__ static void settle(uint4* x, int column) {
+#pragma unroll
+    for (int i = 0; i < STEPS_EACH; i++) settle<N, true>(x, threadIdx.y, i, column);
+    __syncwarp();
   }
 
   __device__ static void keep(float4* part, const float* sums) {

@@ -1,6 +1,6 @@
-// A pass's activations as the products read them: in shared memory, or, a token in each column of an image of
-// eight, in memory. `column`: of the first of N tokens. All wait for the launches ahead. Several tokens are read before
-// one is staged: the compiler moves no reading over that.
+// A pass's activations on their way to the products: in shared memory, or, a token in each column of an image of
+// eight, in memory. `column`: of the first of N tokens. A warp brings what it takes itself, its share of K. All wait for
+// the launches ahead. Several tokens are read before one is put down: the compiler moves no reading over that.
 template <typename T>
 __device__ inline void unpack8(uint4 four, float* v) {
   const uint words[4] = {four.x, four.y, four.z, four.w};
@@ -11,104 +11,123 @@ __device__ inline void unpack8(uint4 four, float* v) {
     v[2 * i + 1] = two.y;
   }
 }
+template <typename T>
+__device__ inline uint4 pack8(const float* v) {
+  return make_uint4(pack<T>(v[0], v[1]), pack<T>(v[2], v[3]), pack<T>(v[4], v[5]), pack<T>(v[6], v[7]));
+}
 
-// The tokens' rows of x over their root mean squares, times norm.
+// The tokens' rows of x over their root mean squares, times norm; squares: [WARPS N] in shared memory.
 template <typename P, typename T, int N, int K, int WARPS>
-__device__ inline void stage_normed(uint4* staged, float* scratch, const T* x, const T* norm, const float* eps,
+__device__ inline void stage_normed(uint4* staged, float* squares, const T* x, const T* norm, const float* eps,
                                     int tokens, int column) {
-  constexpr int CHUNKS = (K / 8 + WARPS * 32 - 1) / (WARPS * 32);
+  constexpr int CHUNKS = P::SHARE_UNITS / 32;
   constexpr bool KEPT = CHUNKS * N <= 8;  // x stays in registers between the two readings
-  const int id = threadIdx.y * 32 + threadIdx.x;
+  const int lane = threadIdx.x, warp = threadIdx.y;
   const uint4 none = make_uint4(0, 0, 0, 0);
   uint4 factors[CHUNKS], kept[KEPT ? CHUNKS : 1][KEPT ? N : 1];
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) {
-    const int c = id + i * WARPS * 32;
-    factors[i] = c < K / 8 ? *(const uint4*)(norm + c * 8) : none;
+    const int c = P::unit(warp, lane + i * 32);
+    factors[i] = c >= 0 ? *(const uint4*)(norm + c * 8) : none;
   }
   const float small = eps[0];
   earlier();
-  float squares[N] = {};
+  float sums[N] = {};
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) {
-    const int c = id + i * WARPS * 32;
+    const int c = P::unit(warp, lane + i * 32);
+    uint4 fours[N];
+#pragma unroll
+    for (int m = 0; m < N; m++) fours[m] = m < tokens && c >= 0 ? *(const uint4*)(x + m * K + c * 8) : none;
 #pragma unroll
     for (int m = 0; m < N; m++) {
-      const uint4 four = m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : none;
-      if (KEPT) kept[i][m] = four;
+      if (KEPT) kept[i][m] = fours[m];
       float v[8];
-      unpack8<T>(four, v);
+      unpack8<T>(fours[m], v);
 #pragma unroll
-      for (int e = 0; e < 8; e++) squares[m] = fmaf(v[e], v[e], squares[m]);
+      for (int e = 0; e < 8; e++) sums[m] = fmaf(v[e], v[e], sums[m]);
     }
   }
 #pragma unroll
   for (int m = 0; m < N; m++) {
-    const float all = warp_sum(squares[m]);
-    if (threadIdx.x == 0) scratch[threadIdx.y * N + m] = all;
+    const float all = warp_sum(sums[m]);
+    if (lane == 0) squares[warp * N + m] = all;
   }
   __syncthreads();
+  float all = 0.0f;
+  for (int w = 0; w < WARPS; w++) all += squares[w * N + lane % N];
+  const float mine = rsqrtf(fmaf(all, 1.0f / float(K), small));
   float inverse[N];
 #pragma unroll
-  for (int m = 0; m < N; m++) {
-    float all = 0.0f;
-    for (int w = 0; w < WARPS; w++) all += scratch[w * N + m];
-    inverse[m] = rsqrtf(fmaf(all, 1.0f / float(K), small));
-  }
+  for (int m = 0; m < N; m++) inverse[m] = __shfl_sync(~0u, mine, m);
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) {
-    const int c = id + i * WARPS * 32;
+    const int c = P::unit(warp, lane + i * 32);
+    if (c < 0) continue;
     float n[8];
     unpack8<T>(factors[i], n);
-    if (c - int(threadIdx.x) < K / 8) {
-      uint4 fours[N];
+    uint4 fours[N];
 #pragma unroll
-      for (int m = 0; m < N; m++) {
-        fours[m] = KEPT ? kept[KEPT ? i : 0][KEPT ? m : 0]
-                        : m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : none;
-      }
+    for (int m = 0; m < N; m++) {
+      fours[m] = KEPT ? kept[KEPT ? i : 0][KEPT ? m : 0] : m < tokens ? *(const uint4*)(x + m * K + c * 8) : none;
+    }
 #pragma unroll
-      for (int m = 0; m < N; m++) {
-        float v[8];
-        unpack8<T>(fours[m], v);
+    for (int m = 0; m < N; m++) {
+      float v[8];
+      unpack8<T>(fours[m], v);
 #pragma unroll
-        for (int e = 0; e < 8; e++) v[e] = v[e] * inverse[m] * n[e];
-        P::stage(staged, column + m, c, v);
-      }
+      for (int e = 0; e < 8; e++) v[e] = v[e] * inverse[m] * n[e];
+      staged[P::place(column + m, c)] = P::ordered(pack8<T>(v));
     }
   }
-  __syncthreads();
+  P::template settle<N>(staged, column);
 }
 
-template <typename P, typename T, int N, int K, int WARPS>
+// As they are; columns beyond the tokens repeat the last. Faster than copies for one token.
+template <typename P, typename T, int N, int K>
 __device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int column) {
-  constexpr int CHUNKS = (K / 8 + WARPS * 32 - 1) / (WARPS * 32), SOME = CHUNKS * N < 8 ? CHUNKS : N < 8 ? 8 / N : 1;
-  const int id = threadIdx.y * 32 + threadIdx.x;
+  constexpr int ALL = P::SHARE_UNITS / 32 * N, SOME = ALL < 12 ? ALL : 12;
   earlier();
 #pragma unroll
-  for (int i = 0; i < CHUNKS; i += SOME) {
-    uint4 fours[SOME][N];
+  for (int from = 0; from < ALL; from += SOME) {
+    uint4 fours[SOME];
 #pragma unroll
     for (int j = 0; j < SOME; j++) {
-      const int c = id + (i + j) * WARPS * 32;
-#pragma unroll
-      for (int m = 0; m < N; m++) {
-        fours[j][m] = m < tokens && c < K / 8 ? *(const uint4*)(x + m * K + c * 8) : make_uint4(0, 0, 0, 0);
-      }
+      const int c = P::unit(threadIdx.y, threadIdx.x + (from + j) / N * 32), m = min((from + j) % N, tokens - 1);
+      if (from + j < ALL && c >= 0) fours[j] = *(const uint4*)(x + m * K + c * 8);
     }
 #pragma unroll
     for (int j = 0; j < SOME; j++) {
-      const int c = id + (i + j) * WARPS * 32;
-      if (c - int(threadIdx.x) >= K / 8) break;
-#pragma unroll
-      for (int m = 0; m < N; m++) {
-        float v[8];
-        unpack8<T>(fours[j][m], v);
-        P::stage(staged, column + m, c, v);
-      }
+      const int c = P::unit(threadIdx.y, threadIdx.x + (from + j) / N * 32);
+      if (from + j < ALL && c >= 0) staged[P::place(column + (from + j) % N, c)] = P::ordered(fours[j]);
     }
   }
-  __syncthreads();
+  P::template settle<N>(staged, column);
+}
+
+// The same by copies, of which the steps are settled as they come.
+template <typename P, typename T, int N, int K>
+__device__ inline void copy_plain(uint4* staged, const T* x, int tokens) {
+  earlier();
+#pragma unroll
+  for (int i = 0; i < P::STEPS_EACH; i++) {
+    for (int e = threadIdx.x; e < P::STEP_UNITS; e += 32) {
+      const int c = P::unit(threadIdx.y, i * P::STEP_UNITS + e);
+      if (c < 0) continue;
+#pragma unroll
+      for (int m = 0; m < N; m++) {
+        copy16((uint*)(staged + P::place(m, c)), (const uint*)(x + min(m, tokens - 1) * K + c * 8));
+      }
+    }
+    copies_end();
+  }
+#pragma unroll
+  for (int i = 0; i < P::STEPS_EACH; i++) {
+    copies_end();  // none: as many may be under way at each step
+    copies_wait<P::STEPS_EACH>();
+    P::template settle<N, false>(staged, threadIdx.y, i, 0);
+  }
+  __syncwarp();
 }
 
 // The parts of attention joined, of tokens from `first` on; shares: [NS N H] in shared memory.
@@ -116,24 +135,31 @@ template <typename P, typename T, int N, int H, int D, int NS, int WARPS>
 __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts, const float* stats, int tokens,
                                     int first, int count, int column) {
   constexpr int K = H * D;
-  const int id = threadIdx.y * 32 + threadIdx.x;
+  constexpr int FIT = NS <= 2 ? 8 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N;
+  const int lane = threadIdx.x, warp = threadIdx.y, id = warp * 32 + lane;
   earlier();
   for (int i = id; i < count * H; i += WARPS * 32) {
     const int one = first * H + i;
-    float top = stats[2 * one];
-    for (int s = 1; s < NS; s++) top = fmaxf(top, stats[2 * (s * tokens * H + one)]);
-    float all = 0.0f;
+    float tops[NS], totals[NS];
+#pragma unroll
     for (int s = 0; s < NS; s++) {
-      const int at = s * tokens * H + one;
-      const float share = stats[2 * at + 1] * exp2f(stats[2 * at] - top);
-      shares[s * N * H + i] = share;
-      all += share;
+      const float2 both = *(const float2*)(stats + 2 * (s * tokens * H + one));
+      tops[s] = both.x, totals[s] = both.y;
     }
-    for (int s = 0; s < NS; s++) shares[s * N * H + i] /= all;
+    float top = tops[0], all = 0.0f;
+#pragma unroll
+    for (int s = 1; s < NS; s++) top = fmaxf(top, tops[s]);
+#pragma unroll
+    for (int s = 0; s < NS; s++) {
+      totals[s] *= exp2f(tops[s] - top);
+      all += totals[s];
+    }
+#pragma unroll
+    for (int s = 0; s < NS; s++) shares[s * N * H + i] = totals[s] / all;
   }
   __syncthreads();
-  constexpr int FIT = NS <= 2 ? 8 : NS <= 4 ? 4 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N;
-  for (int c = id; c - int(threadIdx.x) < K / 8; c += WARPS * 32) {
+  for (int e = lane; e < P::SHARE_UNITS; e += 32) {
+    const int c = P::unit(warp, e);
 #pragma unroll
     for (int from = 0; from < N; from += SOME) {
       uint4 fours[SOME][NS];
@@ -141,7 +167,7 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
       for (int j = 0; j < SOME; j++) {
 #pragma unroll
         for (int s = 0; s < NS; s++) {
-          const bool there = from + j < count && c < K / 8;
+          const bool there = from + j < count && c >= 0;
           fours[j][s] = there ? *(const uint4*)(parts + (s * tokens + first + from + j) * K + c * 8)
                               : make_uint4(0, 0, 0, 0);
         }
@@ -149,19 +175,19 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
 #pragma unroll
       for (int j = 0; j < SOME; j++) {
         float v[8] = {};
-        if (from + j < count && c < K / 8) {
+        if (from + j < count && c >= 0) {
 #pragma unroll
           for (int s = 0; s < NS; s++) {
             float part[8];
             unpack8<T>(fours[j][s], part);
             const float share = shares[s * N * H + (from + j) * H + c * 8 / D];
 #pragma unroll
-            for (int e = 0; e < 8; e++) v[e] = fmaf(share, part[e], v[e]);
+            for (int i = 0; i < 8; i++) v[i] = fmaf(share, part[i], v[i]);
           }
         }
-        P::stage(staged, column + from + j, c, v);
+        if (c >= 0) staged[P::place(column + from + j, c)] = P::ordered(pack8<T>(v));
       }
     }
   }
-  __syncthreads();
+  P::template settle<N>(staged, column);
 }

@@ -13,6 +13,10 @@ __device__ inline void each_tile(const P& product, const uint4* x, float4* scrat
   };
   load(slices[0], first, 0);
   later();
+  if (first >= tiles) {
+    earlier();
+    return;
+  }
   prepare();
   for (int pair = first; pair < tiles; pair += 2 * stride) {
 #pragma unroll

@@ -32,7 +32,7 @@ __device__ inline void wide_tiles(const P& product, const uint4* images, float4*
           const uint4* x = images + c * P::IMAGE;
           uint4 v[P::UNITS];
 #pragma unroll
-          for (int j = 0; j < P::UNITS; j++) v[j] = x[((group * P::UNITS + j) * 8 + g) * 4 + t];
+          for (int j = 0; j < P::UNITS; j++) v[j] = x[P::at(group, j, g, t)];
           const float2 all = *(const float2*)((const float*)(x + P::X) + group * 8 + 2 * t);
 #pragma unroll
           for (int r = 0; r < R; r++) P::add(w[r], v, all, sums[r][c]);
