@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def drawable(picture: Path | None) -> Path | None:
+    """Callback of options that name a picture: refused before the long work, not after it."""
+    if picture and find_spec("matplotlib") is None:
+        raise typer.BadParameter('pictures need matplotlib: pip install "flash-lsp[bench]"')
+    return picture
+
 
 Model = Annotated[str, typer.Option(help="A bundled model's name, the name of one of yours, or a folder.")]
 Device = Annotated[str, typer.Option(help="auto, native (CPU), mlx or reference.")]

@@ -191,3 +191,15 @@ def test_bench_refuses_what_it_cannot_measure(flash_lsp: Run, tmp_path: Path) ->
     assert "isa mmx: avx2 is the one there is" in refused(
         flash_lsp("bench", "peers", "--cpu", "--isa", "mmx")
     )
+
+
+@pytest.mark.parametrize(
+    "command", [("bench", "gate", "--png"), ("bench", "replay", "--png"), ("bench", "engine", "--roofline")]
+)
+def test_a_picture_that_cannot_be_drawn_is_refused_before_the_bench(
+    flash_lsp: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("flash_lsp.cli.options.find_spec", lambda name: None)
+    outcome = flash_lsp(*command, "a.png")
+    assert outcome.code == 2
+    assert 'pictures need matplotlib: pip install "flash-lsp[bench]"' in outcome.err

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flash_lsp.cli.errors import InputError
-from flash_lsp.cli.options import JsonFile, Model
+from flash_lsp.cli.options import JsonFile, Model, drawable
 
 
 def engine(
@@ -32,6 +32,7 @@ def engine(
             "--roofline",
             metavar="FILE.png",
             help="Also draw each operation beside the limits (needs matplotlib).",
+            callback=drawable,
             show_default=False,
         ),
     ] = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flash_lsp.cli.errors import InputError
-from flash_lsp.cli.options import Device, JsonFile, Model, Threads
+from flash_lsp.cli.options import Device, JsonFile, Model, Threads, drawable
 
 
 def gate(
@@ -28,7 +28,10 @@ def gate(
     threads: Threads = None,
     json_file: JsonFile = None,
     png: Annotated[
-        Path | None, typer.Option(help="Draw precision against the share of whole lines.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Draw precision against the share of whole lines.", callback=drawable, show_default=False
+        ),
     ] = None,
 ) -> None:
     """Type real files, ask the model at every key, and count what would be on the screen at each gate.

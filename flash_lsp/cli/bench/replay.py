@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from flash_lsp.cli.errors import InputError
-from flash_lsp.cli.options import Device, JsonFile, Model, Threads
+from flash_lsp.cli.options import Device, JsonFile, Model, Threads, drawable
 
 _SIZES = range(200, 1001)
 """Lines of a file that is typed by default."""
@@ -43,7 +43,10 @@ def replay(
     threads: Threads = None,
     json_file: JsonFile = None,
     png: Annotated[
-        Path | None, typer.Option(help="Write a timeline of the latencies to this file.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Write a timeline of the latencies to this file.", callback=drawable, show_default=False
+        ),
     ] = None,
 ) -> None:
     """Type real files against the real server over stdio, at recorded gaps (median 120 ms).
