@@ -138,8 +138,9 @@ class Lifecycle:
         else:
             self._host.announce("ready", decoder.device)
             self.decoder = decoder
-            if decoder.warning and self._warned != _model_of(settings):
-                self._warned = _model_of(settings)
+            model = _model_of(settings)
+            if decoder.warning and model != self._warned:
+                self._warned = model
                 self._host.warn(decoder.warning)
         self._host.attach(self.decoder)
         self.stir()

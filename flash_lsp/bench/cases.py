@@ -11,6 +11,8 @@ from pathlib import Path
 from flash_lsp.filters.brackets import BracketReader
 
 SOURCES = {".py", ".c", ".h", ".cpp", ".go", ".java", ".js", ".lua", ".metal", ".rs", ".sh", ".ts"}
+TYPED_LINES = range(200, 1001)
+"""Of the files that are typed where none are named."""
 _SKIPPED_FOLDERS = {"build", "dist", "node_modules", "site-packages", "test", "__pycache__"}
 _PREFIX = 1500
 _SUFFIX = 600

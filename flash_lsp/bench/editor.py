@@ -23,7 +23,7 @@ from flash_lsp.protocol import READY, REPLY_TRACE, STATS, STATUS, ReplyRecord
 from flash_lsp.text import Document
 
 SERVE = (sys.executable, "-m", "flash_lsp", "serve")
-_ENCODING = "utf-32"
+ENCODING = "utf-32"
 _PATIENCE_S = 60.0
 
 T = TypeVar("T")
@@ -120,10 +120,8 @@ class Editor:
 
     def edit(self, document: Document, start: int, removed: int, inserted: str) -> None:
         """Replace `removed` code points at `start` by `inserted`, here and in the server."""
-        change = types.TextDocumentContentChangePartial(
-            types.Range(self._position(document, start), self._position(document, start + removed)), inserted
-        )
-        document.apply([change], _ENCODING)
+        change = replacement(document, start, removed, inserted)
+        document.apply([change], ENCODING)
         document.version += 1
         self._client.text_document_did_change(
             types.DidChangeTextDocumentParams(
@@ -145,7 +143,7 @@ class Editor:
                 types.InlineCompletionParams(
                     types.InlineCompletionContext(trigger),
                     types.TextDocumentIdentifier(document.uri),
-                    self._position(document, offset),
+                    _position(document, offset),
                 )
             )
         )
@@ -159,9 +157,6 @@ class Editor:
             self._client.workspace_execute_command_async(types.ExecuteCommandParams(STATS, []))
         )
         return cast("dict[str, Any]", json.loads(json.dumps(answer, default=vars)))
-
-    def _position(self, document: Document, offset: int) -> types.Position:
-        return types.Position(*document.position(offset, _ENCODING))
 
     def _keep_status(self, status: Any) -> None:
         if self._loaded.done():
@@ -208,6 +203,18 @@ def language_id(path: Path) -> str:
     """The language of a file by its name, as editors call it."""
     name = Syntax.guess_lexer(path.name)
     return "plaintext" if name in ("default", "text") else name
+
+
+def replacement(
+    document: Document, start: int, removed: int, inserted: str
+) -> types.TextDocumentContentChangePartial:
+    """The change that replaces `removed` code points at `start` by `inserted`, its positions in ENCODING."""
+    span = types.Range(_position(document, start), _position(document, start + removed))
+    return types.TextDocumentContentChangePartial(span, inserted)
+
+
+def _position(document: Document, offset: int) -> types.Position:
+    return types.Position(*document.position(offset, ENCODING))
 
 
 def _text(answer: types.InlineCompletionList | Sequence[types.InlineCompletionItem] | None) -> str:

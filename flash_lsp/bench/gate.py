@@ -15,15 +15,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from lsprotocol import types
-
 from flash_engine import Engine, Token
 from flash_engine.common import common_prefix
 from flash_engine.errors import FlashError
-from flash_lsp.bench.cases import source_files
-from flash_lsp.bench.editor import language_id
+from flash_lsp.bench.cases import TYPED_LINES, source_files
+from flash_lsp.bench.editor import ENCODING, language_id, replacement
 from flash_lsp.bench.metrics import Request, first_line, summarize
-from flash_lsp.bench.typing import Key, Recording, record
+from flash_lsp.bench.typing import Recording, record
 from flash_lsp.bench.typist import Shown
 from flash_lsp.completer import Completer
 from flash_lsp.filters.statement import statement_end
@@ -37,13 +35,8 @@ from flash_lsp.text import Document
 
 PROBABILITIES = (0.2, 0.05, 0.02, 0.01, 0.005, 0.002, 0.0001, 0.0)
 
-LINES = range(200, 1001)
-"""Of the files that are typed where none are named."""
-
 _TABLES = "encodings/"
 """The folder of the standard library that is no code."""
-
-_ENCODING = "utf-32"
 
 Progress = Callable[[int], None]
 """Called with the number of keys typed since the last call."""
@@ -178,7 +171,8 @@ def type_through(recording: Recording, decodes: Decodes, least: float) -> tuple[
     shown: Shown | None = None
     for key in (key for passage in recording.passages for key in passage):
         shown = shown.after(key.start, key.removed, key.inserted) if shown else None
-        session.changed(document.apply([_change(document, key)], _ENCODING))
+        change = replacement(document, key.start, key.removed, key.inserted)
+        session.changed(document.apply([change], ENCODING))
         cursor = key.start + len(key.inserted)
         replies: list[Reply] = []
         session.request(cursor, cursor, replies.append)
@@ -201,13 +195,6 @@ def type_through(recording: Recording, decodes: Decodes, least: float) -> tuple[
         )
         shown = Shown(reply.text, cursor) if reply.text else None
     return requests, decoder.generated
-
-
-def _change(document: Document, key: Key) -> types.TextDocumentContentChangePartial:
-    start, end = (document.position(at, _ENCODING) for at in (key.start, key.start + key.removed))
-    return types.TextDocumentContentChangePartial(
-        types.Range(types.Position(*start), types.Position(*end)), key.inserted
-    )
 
 
 def run(
@@ -289,7 +276,7 @@ def choose(folder: Path, *, count: int, seed: int) -> list[Path]:
     fitting = [
         folder / name
         for name, text in source_files(folder)
-        if name.endswith(".py") and text.count("\n") in LINES and not name.startswith(_TABLES)
+        if name.endswith(".py") and text.count("\n") in TYPED_LINES and not name.startswith(_TABLES)
     ]
     random.Random(seed).shuffle(fitting)
     return fitting[:count]

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flash_engine.errors import FlashError
-
 _COLOURS = {
     "shown": "tab:green",
     "answers": "tab:olive",
@@ -115,10 +113,8 @@ def roofline(figures: Mapping[str, Any], path: Path) -> None:
 
 
 def _pyplot() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise FlashError('pictures need matplotlib: pip install "flash-lsp[bench]"') from None
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

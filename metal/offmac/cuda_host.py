@@ -9,7 +9,7 @@ import ctypes
 import re
 import struct
 from collections.abc import Callable, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import mlx.core as mx
@@ -18,7 +18,7 @@ import numpy as np
 from flash_metal.nvidia import kernels
 from flash_metal.nvidia.launch import Launch
 from flash_metal.nvidia.texts import text
-from flash_metal.registry import Factory, Grid, Registry
+from flash_metal.registry import Grid, Registry
 from offmac.host import FORWARD, NUMPY, RANDOM, REVERSE, KernelError, build, to_numpy
 from offmac.text import SHIM
 
@@ -43,10 +43,7 @@ class HostLaunch:
 
     def registry(self) -> Registry:
         """The launches' kernels through this."""
-        factory: Factory = partial(kernels.kernel, run=self)
-        return Registry(
-            factory, partial(kernels.place, run=self), in_order=True, max_tokens=kernels.MAX_TOKENS
-        )
+        return kernels.registry(self)
 
     def __call__(self, launch: Launch) -> list[mx.array]:
         module = launch.module

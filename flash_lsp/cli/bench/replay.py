@@ -12,8 +12,6 @@ import typer
 from flash_lsp.cli.errors import InputError
 from flash_lsp.cli.options import Device, JsonFile, Model, Threads, drawable
 
-_SIZES = range(200, 1001)
-"""Lines of a file that is typed by default."""
 _FILES = 3
 
 
@@ -122,13 +120,14 @@ def own_sources() -> list[Path]:
     """The longest of flash-lsp's own Python files that have 200 to 1,000 lines."""
     import flash_engine
     import flash_lsp
+    from flash_lsp.bench.cases import TYPED_LINES
 
     roots = [Path(inspect.getfile(package)).parent for package in (flash_lsp, flash_engine)]
     sources = sorted(path for root in roots for path in root.rglob("*.py"))
     lines = {path: path.read_text(encoding="utf-8").count("\n") for path in sources}
-    fitting = sorted((path for path in sources if lines[path] in _SIZES), key=lambda path: -lines[path])
+    fitting = sorted((path for path in sources if lines[path] in TYPED_LINES), key=lambda path: -lines[path])
     if len(fitting) < _FILES:
         raise InputError(
-            f"fewer than {_FILES} of flash-lsp's own files have {_SIZES[0]} to {_SIZES[-1]} lines: name FILES"
+            f"fewer than {_FILES} of flash-lsp's own files have {TYPED_LINES[0]} to {TYPED_LINES[-1]} lines: name FILES"
         )
     return fitting[:_FILES]

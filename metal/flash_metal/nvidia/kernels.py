@@ -7,7 +7,7 @@ whose K is too long for that, stage them in memory first. A token gets the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import mlx.core as mx
@@ -16,7 +16,7 @@ from flash_metal import cuda
 from flash_metal.nvidia import texts
 from flash_metal.nvidia.launch import Launch, Run, by_mlx
 from flash_metal.nvidia.module import Module, multiprocessors, shared_bytes
-from flash_metal.registry import Grid, Kernel, Shape
+from flash_metal.registry import Grid, Kernel, Registry, Shape
 
 MAX_TOKENS = 64
 """Of a pass."""
@@ -31,7 +31,7 @@ _SHARED_UNASKED = 48128
 _WIDE_WARPS, _WIDE_TILES = 8, 2
 """Warps of a block of the wide products, and tiles of 16 rows that each takes."""
 _WARPS = 16
-"""Of a block of the narrow products."""
+"""Of a block of the narrow products, which share the K of a tile of 16 rows; the wide ones cut K as they do."""
 _ATTENTION_WARPS = 8
 """Of a block, whose keys they take in turn, 32 at a time."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
@@ -43,22 +43,10 @@ Arrays = dict[str, mx.array]
 Made = dict[str, tuple[Shape, mx.Dtype]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How a product is cut. What decides the order of sums must not depend on the number of tokens, and doesn't."""
-
-    warps: int
-    split: int
-    """Warps that share the K of a tile of 16 rows."""
-    groups: int
-    """Groups of K that a warp has in flight for a row."""
-    blocks: int
-
-
-def _layout(name: str, t: Template) -> _Layout:
-    """A block a multiprocessor; of q, k and v, a head a block, and no fewer blocks than multiprocessors."""
-    blocks = max(t["H"] + 2 * t["HK"], multiprocessors()) if name == "qkv" else multiprocessors()
-    return _Layout(_WARPS, _WARPS, 4 if _k(t) // t["GROUP"] >= 4 * _WARPS else 2, blocks)
+def _in_flight(t: Template) -> int:
+    """Groups of K that a warp has in flight for a row. What decides the order of sums must not depend on the number of
+    tokens, and doesn't."""
+    return 4 if _k(t) // t["GROUP"] >= 4 * _WARPS else 2
 
 
 def _alone() -> int:
@@ -207,17 +195,18 @@ class TensorKernel:
         )
 
     def _narrow(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
+        """A block a multiprocessor; of q, k and v, a head a block, and no fewer blocks than multiprocessors."""
         tokens = 1 << (t["M"] - 1).bit_length()
-        layout = _layout(self._name, t)
+        blocks = max(t["H"] + 2 * t["HK"], multiprocessors()) if self._name == "qkv" else multiprocessors()
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
         return self._run(
             self._name,
-            constants | {"M": tokens, "WARPS": layout.warps, "U": layout.groups},
+            constants | {"M": tokens, "WARPS": _WARPS, "U": _in_flight(t)},
             inputs,
             outputs,
             {"tokens": t["M"]},
-            (layout.blocks, 1, 1),
-            (32, layout.warps, 1),
+            (blocks, 1, 1),
+            (32, _WARPS, 1),
             shared=max(_staged(t, tokens), _alone()),
         )
 
@@ -237,16 +226,15 @@ class TensorKernel:
         )
 
     def _wide_project(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
-        layout = _layout("project", t)
         (image,) = self._run(
             "join",
             {name: t[name] for name in ("T", "H", "D", "NS", "BITS", "GROUP")}
-            | {"WARPS": layout.warps, "U": layout.groups},
+            | {"WARPS": _WARPS, "U": _in_flight(t)},
             {name: inputs[name] for name in ("parts", "stats")},
             {"y": _image(t)},
             {"tokens": t["M"]},
             (t["M"], 1, 1),
-            (32, layout.warps, 1),
+            (32, _WARPS, 1),
         )
         return self._product(t, image, inputs, outputs, residual=inputs["residual"])
 
@@ -259,9 +247,8 @@ class TensorKernel:
         return self._product(t, self._stage(t, inputs, normed=True), inputs, outputs)
 
     def _stage(self, t: Template, inputs: Arrays, *, normed: bool) -> mx.array:
-        layout = _layout(self._name, t)
         constants = {name: t[name] for name in ("T", "K", "BITS", "GROUP")}
-        constants |= {"NORM": normed, "WARPS": layout.warps, "U": layout.groups}
+        constants |= {"NORM": normed, "WARPS": _WARPS, "U": _in_flight(t)}
         (image,) = self._run(
             "stage",
             constants,
@@ -269,7 +256,7 @@ class TensorKernel:
             {"y": _image(t)},
             {},
             (t["M"], 1, 1),
-            (32, layout.warps, 1),
+            (32, _WARPS, 1),
         )
         return image
 
@@ -283,12 +270,10 @@ class TensorKernel:
         bias: mx.array | None = None,
         residual: mx.array | None = None,
     ) -> list[mx.array]:
-        layout, tiles = _layout(self._name, t), _tiles(self._name, t)
-        gated, columns = self._name == "gate_up", -(-t["M"] // 8)
-        rows = max(1, _WIDE_WARPS // layout.split)
+        tiles, gated, columns = _tiles(self._name, t), self._name == "gate_up", -(-t["M"] // 8)
         constants = {name: t[name] for name in ("T", "S", "BITS", "GROUP")}
         constants |= {"N": tiles * (8 if gated else 16), "K": _k(t), "WARPS": _WIDE_WARPS}
-        constants |= {"SPLIT": layout.split, "U": layout.groups, "R": _WIDE_TILES, "C": columns}
+        constants |= {"SPLIT": _WARPS, "U": _in_flight(t), "R": _WIDE_TILES, "C": columns}
         arrays = {"x": image} | {name: inputs[name] for name in ("weight", "scales", "biases")}
         if not gated:
             constants |= {"Y": outputs["y"][1], "RESIDUAL": residual is not None, "BIAS": bias is not None}
@@ -299,9 +284,9 @@ class TensorKernel:
             arrays,
             outputs,
             {"tokens": t["M"]},
-            (-(-tiles // (rows * _WIDE_TILES)), 1, 1),
+            (-(-tiles // _WIDE_TILES), 1, 1),
             (32, _WIDE_WARPS, 1),
-            shared=rows * layout.split * _WIDE_TILES * columns * 512,
+            shared=_WARPS * _WIDE_TILES * columns * 512,
         )
 
 
@@ -346,6 +331,13 @@ def place(
         Launch(plain_module("place"), inputs, [((4,), mx.int32)], scalars, blocks, (128, 1, 1))
     )
     return cache, following
+
+
+def registry(run: Run, resident: Callable[[mx.array], mx.array] = lambda scalar: scalar) -> Registry:
+    """The launches' kernels through `run`."""
+    return Registry(
+        partial(kernel, run=run), partial(place, run=run), resident, in_order=True, max_tokens=MAX_TOKENS
+    )
 
 
 def resident(scalar: mx.array) -> mx.array:

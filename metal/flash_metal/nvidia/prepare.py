@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import mlx.core as mx
 
@@ -24,14 +23,7 @@ def modules(run: Callable[[Registry], object]) -> list[Module]:
         found[launch.module] = None
         return [mx.zeros(shape, dtype=dtype) for shape, dtype in launch.outputs]
 
-    run(
-        Registry(
-            partial(kernels.kernel, run=take),
-            partial(kernels.place, run=take),
-            in_order=True,
-            max_tokens=kernels.MAX_TOKENS,
-        )
-    )
+    run(kernels.registry(take))
     return list(found)
 
 

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from ctypes import c_int, c_ulonglong, c_void_p
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import mlx.core as mx
 import numpy as np
@@ -129,16 +129,7 @@ class Recording:
     def __init__(self, make: Callable[[Registry], Decoder]) -> None:
         """make: the decoder, of a registry's launches."""
         self._recorder = _Recorder()
-        take = self._recorder.take
-        self._decoder = make(
-            Registry(
-                partial(kernels.kernel, run=take),
-                partial(kernels.place, run=take),
-                _resident,
-                in_order=True,
-                max_tokens=MOST,
-            )
-        )
+        self._decoder = make(kernels.registry(self._recorder.take, _resident))
         self._position = mx.zeros((4,), dtype=mx.int32)
         self._graphs: dict[tuple[object, ...], Graph] = {}
         self._ids = mx.zeros((MOST,), dtype=mx.int32)
