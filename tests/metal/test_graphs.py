@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -12,7 +10,7 @@ import pytest
 
 from flash_metal.decoder import Decoder
 from flash_metal.launches import Heads, Tiling
-from flash_metal.nvidia import kernels, module, recorded, texts
+from flash_metal.nvidia import kernels, module, recorded
 from flash_metal.nvidia.recorded import Recording, Replay
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
@@ -31,9 +29,8 @@ TEXTS = [[5, 17, 100, 3, 3, 250, 81, 0, 9, 255, 40], [7, 7, 12, 90, 33, 1, 2, 18
 
 
 @pytest.fixture(autouse=True)
-def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostDriver]:
+def driver(nothing_compiled: None, monkeypatch: pytest.MonkeyPatch) -> HostDriver:
     made = HostDriver()
-    monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(module, "architecture", lambda: cuda_host.TARGET)
     monkeypatch.setattr(module, "compile_text", lambda text, target: text.encode())
     monkeypatch.setattr(kernels, "multiprocessors", lambda: cuda_host.MULTIPROCESSORS)
@@ -42,12 +39,7 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HostDriv
     monkeypatch.setattr(kernels, "address", made.address)
     monkeypatch.setattr(kernels, "resident", lambda scalar: mx.broadcast_to(scalar, (4,)) + 0)
     monkeypatch.setattr(recorded, "driver", lambda: made)
-    caches = (texts.module, recorded._function, recorded._host_words)
-    for each in caches:
-        each.cache_clear()
-    yield made
-    for each in caches:
-        each.cache_clear()
+    return made
 
 
 def decoder(kernels: Registry) -> Decoder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,9 +86,8 @@ class Device:
 
 
 @pytest.fixture
-def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+def device(nothing_compiled: None, monkeypatch: pytest.MonkeyPatch) -> Device:
     made = Device()
-    monkeypatch.setenv("MLX_PTX_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(module, "architecture", lambda: "sm_90")
     monkeypatch.setattr(module, "compile_text", lambda text, target: b"code")
     monkeypatch.setattr(module, "_finds_modules", lambda: True)
@@ -98,12 +96,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     monkeypatch.setattr(mx.fast, "precompiled_cuda_kernel", made.operation)
     monkeypatch.setattr(mx.fast, "cuda_kernel", lambda **_: None)
     monkeypatch.setattr(recorded, "driver", lambda: made)
-    caches = (texts.module, recorded._function, recorded._host_words)
-    for each in caches:
-        each.cache_clear()
-    yield made
-    for each in caches:
-        each.cache_clear()
+    return made
 
 
 def decoder(kernels: Registry, problem: Problem, layers: int) -> Decoder:
