@@ -99,17 +99,9 @@ inline void paired_matmul(const PackedMatrix& w, int first, int last, const floa
 }
 
 inline std::int64_t paired_burst(int rounds) {
-  int32x4_t acc[16];
-  for (int32x4_t& sums : acc) sums = vdupq_n_s32(0);
-  int8x16_t bytes = vdupq_n_s8(3);
-  for (int i = 0; i < rounds; ++i)
-#pragma GCC unroll 16
-    for (int a = 0; a < 16; ++a) {
-      asm volatile("" : "+w"(bytes));
-      acc[a] = vusmmlaq_s32(acc[a], vreinterpretq_u8_s8(bytes), bytes);
-      asm volatile("" : "+w"(acc[a]));
-    }
-  return std::int64_t{16 * 32} * rounds;
+  return burst(rounds, 32, [](int32x4_t sums, int8x16_t bytes) {
+    return vusmmlaq_s32(sums, vreinterpretq_u8_s8(bytes), bytes);
+  });
 }
 
 }  // namespace
