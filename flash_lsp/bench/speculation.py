@@ -1,16 +1,27 @@
-"""What speculative decoding gains over plain decoding: same build, same run, case by case in turn."""
+"""What speculative decoding gains over plain decoding: same build, same run, a few tokens of each in turn.
+
+A machine's speed changes within milliseconds by more than what there is to tell. So three sessions write each case in
+lockstep, a token of each in turn, in all orders: a speculative one and two that decode plainly. The time of plain
+decoding is the mean of the two; one against the other is the control, which differs from 1 by noise alone.
+
+Nobody warms or cools the caches for the others: before every turn stands a pass of the main model, whoever's, which
+reads all weights, more than caches hold. Only what drafting needs is touched less often than without the others, which
+counts against it.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, permutations
 from pathlib import Path
 from typing import Any
 
-from flash_engine import Engine, FlashError, Session
+from flash_engine import Engine, FlashError, Generation, Session
 from flash_engine.speculation import Tally
 from flash_lsp.bench.cases import rest_of_line
 from flash_lsp.bench.machine import machine
@@ -22,6 +33,10 @@ _SEED = 3
 _COPIED_LINES = 14
 _TYPED_LINES = 2
 _RANDOM_PROMPT = 200
+_WORK_SECONDS = 0.2
+_REST_SECONDS = 0.02
+"""After so much work: a process at real-time priority that never rests is stopped for 50 ms in every second (Linux,
+sched_rt_runtime_us), in the midst of someone's turn."""
 
 Report = Callable[[str, float], None]
 
@@ -40,31 +55,69 @@ class Job:
 
 
 @dataclass(slots=True)
+class Writing:
+    """A case on its way in one session."""
+
+    generation: Generation
+    job: Job
+    tokens: list[tuple[int, float]] = field(default_factory=list)
+    """Ids and log-probs."""
+    seconds: float = 0.0
+    is_done: bool = False
+    _data: bytes = b""
+
+    def go_on(self) -> None:
+        """Write a token more."""
+        begin = time.perf_counter()
+        token = next(self.generation, None)
+        self.seconds += time.perf_counter() - begin
+        if token is None:
+            self.is_done = True
+        else:
+            self.tokens.append((token.id, token.logprob))
+            self._data += token.data
+            self.is_done = bool(self.job.until) and self.job.until in self._data[len(self.job.held) :]
+
+
+@dataclass(slots=True)
 class Outcome:
-    """A workload's sums over its cases; seconds exclude the prompts, which are the same for both."""
+    """A workload's sums over its cases; seconds exclude the prompts, which are the same for all."""
 
     cases: int = 0
     tokens: int = 0
     plain_seconds: float = 0.0
+    control_seconds: float = 0.0
+    """Of the other plain session."""
     seconds: float = 0.0
     read_seconds: float = 0.0
     """Spent by the draft model on reading prompts, which in the server happens while nobody waits."""
     equal: int = 0
-    """Cases with the same tokens and log-probs from both."""
+    """Cases with the same tokens and log-probs from all."""
     tally: Tally = field(default_factory=Tally)
     speedups: list[float] = field(default_factory=list)
     """Of each case."""
 
+    def add(self, plain: Writing, control: Writing, speculative: Writing) -> None:
+        self.cases += 1
+        self.tokens += len(plain.tokens)
+        self.equal += plain.tokens == control.tokens == speculative.tokens
+        self.plain_seconds += plain.seconds
+        self.control_seconds += control.seconds
+        self.seconds += speculative.seconds
+        self.speedups.append((plain.seconds + control.seconds) / 2 / speculative.seconds)
+
     def figures(self) -> dict[str, Any]:
+        plain = (self.plain_seconds + self.control_seconds) / 2
         return {
             "cases": self.cases,
             "tokens": self.tokens,
             "equal": self.equal,
-            "plain_tokens_per_s": self.tokens / self.plain_seconds,
+            "plain_tokens_per_s": self.tokens / plain,
             "tokens_per_s": self.tokens / self.seconds,
-            "speedup": self.plain_seconds / self.seconds,
+            "speedup": plain / self.seconds,
             "speedup_median_case": statistics.median(self.speedups),
-            "speedup_with_reading": self.plain_seconds / (self.seconds + self.read_seconds),
+            "speedup_with_reading": plain / (self.seconds + self.read_seconds),
+            "plain_against_plain": self.plain_seconds / self.control_seconds,
             "tokens_per_pass": self.tokens / max(self.tally.passes + self.cases, 1),
             "drafted": {str(source): count for source, count in self.tally.drafted.items()},
             "accepted": {str(source): count for source, count in self.tally.accepted.items()},
@@ -118,7 +171,9 @@ class Bench:
         self._count = count
         self._cases = rest_of_line(sources, count=2 * count, seed=_SEED)
         self._plain = engine.plain_session()
+        self._control = engine.plain_session()
         self._speculative = engine.session()
+        self._rested = -math.inf
 
     def infill(self) -> Iterator[Job]:
         """Rest of the line, and further, with text after the cursor; the buffer lacks the line that is written."""
@@ -153,28 +208,29 @@ class Bench:
     def measure(self, jobs: Iterator[Job]) -> dict[str, Any]:
         outcome = Outcome()
         before = self._speculative.speculation
-        for number, job in enumerate(jobs):
-            self._read(job, outcome)
-            runs = {
-                session: self._generate(session, job)
-                for session in sorted((self._plain, self._speculative), key=id, reverse=bool(number % 2))
-            }
-            (plain, plain_seconds), (found, seconds) = runs[self._plain], runs[self._speculative]
-            outcome.cases += 1
-            outcome.tokens += len(plain)
-            outcome.equal += plain == found
-            outcome.plain_seconds += plain_seconds
-            outcome.seconds += seconds
-            outcome.speedups.append(plain_seconds / seconds)
+        orders = cycle(permutations(range(3)))
+        for job in jobs:
+            outcome.read_seconds += self._read(job)
+            writings = [
+                self._begin(session, job) for session in (self._plain, self._control, self._speculative)
+            ]
+            while not all(writing.is_done for writing in writings):
+                self._rest()
+                for each in next(orders):
+                    if not writings[each].is_done:
+                        writings[each].go_on()
+            outcome.add(*writings)
         outcome.tally = self._speculative.speculation.since(before)
         return outcome.figures()
 
-    def _read(self, job: Job, outcome: Outcome) -> None:
-        """Both sessions read the prompt; then what the server does before the next key: buffer and draft model."""
+    def _read(self, job: Job) -> float:
+        """All sessions read the prompt; then what the server does before the next key: buffer and draft model.
+        Returns the seconds of the draft model."""
         self._plain.sync(job.prompt)
-        if saved := self._plain.save():
-            self._speculative.load(*saved)
-        self._speculative.sync(job.prompt)
+        for session in (self._control, self._speculative):
+            if saved := self._plain.save():
+                session.load(*saved)
+            session.sync(job.prompt)
         corpus = self._engine.corpus
         corpus.update("buffer", job.buffer)
         while corpus.step():
@@ -182,10 +238,14 @@ class Bench:
         begin = time.perf_counter()
         while self._speculative.read_ahead():
             pass
-        outcome.read_seconds += time.perf_counter() - begin
+        return time.perf_counter() - begin
 
-    def _generate(self, session: Session, job: Job) -> tuple[list[tuple[int, float]], float]:
-        begin = time.perf_counter()
+    def _rest(self) -> None:
+        if time.perf_counter() - self._rested > _WORK_SECONDS:
+            time.sleep(_REST_SECONDS)
+            self._rested = time.perf_counter()
+
+    def _begin(self, session: Session, job: Job) -> Writing:
         generation = session.generate(
             max_tokens=MAX_TOKENS,
             stop=self._completer.template.stop,
@@ -194,14 +254,7 @@ class Bench:
             temperature=0.0 if job.seed is None else 1.0,
             seed=job.seed,
         )
-        tokens = []
-        data = b""
-        for token in generation:
-            tokens.append((token.id, token.logprob))
-            data += token.data
-            if job.until and job.until in data[len(job.held) :]:
-                break
-        return tokens, time.perf_counter() - begin
+        return Writing(generation, job)
 
     def _prompt(self, path: str, prefix: str, suffix: str) -> Any:
         return self._completer.prompt(path, prefix, suffix, max_tokens=MAX_TOKENS)

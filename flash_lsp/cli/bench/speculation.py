@@ -71,6 +71,7 @@ def speculation(
         "",
         "speed-up",
         "median case",
+        "plain/plain",
         "plain",
         "speculative",
         "tokens a pass",
@@ -83,8 +84,9 @@ def speculation(
         accepted = [f"{each['accepted'][source]}/{each['drafted'][source]}" for source in ("model", "text")]
         table.add_row(
             name,
-            f"{each['speedup']:.2f}",
+            f"{each['speedup']:.3f}",
             f"{each['speedup_median_case']:.2f}",
+            f"{each['plain_against_plain']:.3f}",
             f"{each['plain_tokens_per_s']:.0f}",
             f"{each['tokens_per_s']:.0f}",
             f"{each['tokens_per_pass']:.2f}",
