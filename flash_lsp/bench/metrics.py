@@ -57,7 +57,9 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
     early = len(requests) - len(judged)
     late = len(judged) - len(answered)
     asked = [each for each in judged if not each.type_through]
+    suggested = [each for each in judged if each.text or each.superseded]
     final = [each for each in answered if each.text and each.complete_line and each.ms <= deadline_ms]
+    whole = [each for each in final if not each.cut]
     cases = [each for each in judged if each.ahead is not None and (each.text or rest_of_line(each.ahead))]
     shown = [each for each in cases if each.text]
     exact = [each for each in shown if first_line(each.text) == first_line(each.ahead or "")]
@@ -70,7 +72,8 @@ def summarize(requests: Sequence[Request], *, deadline_ms: float) -> dict[str, A
         "type_through_share": share([each for each in requests if each.type_through], requests),
         **percentiles("", [each.ms for each in judged]),
         **percentiles("server_", [each.server_ms for each in answered if each.server_ms is not None]),
-        "on_time_share": share([each for each in final if not each.cut], judged),
+        "on_time_share": share(whole, judged),
+        "on_time_suggested_share": share(whole, suggested),
         "final_on_time_share": share(final, judged),
         "held_share": share([each for each in judged if each.superseded or each.held], judged),
         "empty_share": share([each for each in judged if not each.text], judged),

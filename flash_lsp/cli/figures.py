@@ -50,6 +50,7 @@ def replay_rows(figures: Mapping[str, Any]) -> dict[str, str]:
         "first line on time, complete / or cut to what is likely": " / ".join(
             percent(figures[name]) for name in ("on_time_share", "final_on_time_share")
         ),
+        "first line complete on time, silences left out": percent(figures["on_time_suggested_share"]),
         "held beyond the deadline": percent(figures["held_share"]),
         "empty": percent(figures["empty_share"]),
         "from cache": percent(figures["cached_share"]),

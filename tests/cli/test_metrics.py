@@ -25,6 +25,7 @@ def test_every_share_has_the_judged_requests_below_it() -> None:
     assert (figures["requests"], figures["judged"]) == (8, 6)
     assert (figures["superseded_early"], figures["superseded_late"]) == (2, 1)
     assert figures["on_time_share"] == pytest.approx(3 / 6)
+    assert figures["on_time_suggested_share"] == pytest.approx(3 / 5)
     assert figures["held_share"] == pytest.approx(3 / 6)
     assert figures["empty_share"] == pytest.approx(2 / 6)
     assert figures["cached_share"] == pytest.approx(1 / 6)
@@ -83,7 +84,7 @@ def test_slips_and_rightly_silent_line_ends_are_no_cases_of_exact_match() -> Non
 
 def test_nothing_asked_gives_no_figures() -> None:
     figures = summarize([], deadline_ms=50)
-    assert {figures[name] for name in ("p50_ms", "p99_ms", "on_time_share", "empty_share")} == {None}
+    assert {figures[name] for name in ("p50_ms", "p99_ms", "on_time_share", "on_time_suggested_share", "empty_share")} == {None}
 
 
 def test_first_line() -> None:

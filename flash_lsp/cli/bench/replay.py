@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -36,6 +36,10 @@ def replay(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed types other passages with other gaps.")] = 0,
+    eagerness: Annotated[
+        Literal["careful", "balanced", "eager"],
+        typer.Option(help="How likely a line has to be that is shown whole."),
+    ] = "balanced",
     model: Model = "flash-coder",
     device: Device = "auto",
     threads: Threads = None,
@@ -64,7 +68,7 @@ def replay(
     paths = files or own_sources()
     for path in paths:
         read_source(path)
-    settings = {"model": model, "device": device, "threads": threads}
+    settings = {"eagerness": eagerness, "model": model, "device": device, "threads": threads}
     debounces = debounce_ms or [0, 50, 200]
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("typing", total=keys * len(debounces))
