@@ -84,7 +84,8 @@ def test_slips_and_rightly_silent_line_ends_are_no_cases_of_exact_match() -> Non
 
 def test_nothing_asked_gives_no_figures() -> None:
     figures = summarize([], deadline_ms=50)
-    assert {figures[name] for name in ("p50_ms", "p99_ms", "on_time_share", "on_time_suggested_share", "empty_share")} == {None}
+    names = ("p50_ms", "p99_ms", "on_time_share", "on_time_suggested_share", "empty_share")
+    assert {figures[name] for name in names} == {None}
 
 
 def test_first_line() -> None:
