@@ -2,7 +2,8 @@
 
 The reward of a round (one pass of the main model) is the tokens that it commits, its price the time it takes. The
 best ratio is reached by choosing in each round what maximises tokens - rate * seconds, where `rate` is the ratio that
-these choices reach (W. Dinkelbach, "On nonlinear fractional programming", 1967).
+these choices reach (W. Dinkelbach, "On nonlinear fractional programming", 1967). Known text and new text come in
+stretches, and a token saves the time that its neighbours take: so there is a rate for each.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from operator import mul
 from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
-from flash_engine.speculation.costs import DraftCosts, PassCosts
+from flash_engine.speculation.costs import DraftCosts, PassCosts, Rate
 from flash_engine.speculation.draft import GRADES, LONGEST, Source
 from flash_engine.speculation.ledger import Ledger
 from flash_engine.speculation.text import PRIOR as TEXT_PRIOR
@@ -68,28 +69,23 @@ class Controller:
             Source.MODEL: Acceptance([(grade + 0.5) / GRADES for grade in range(GRADES)]),
             Source.TEXT: Acceptance(TEXT_PRIOR),
         }
+        self.rates = {source: Rate(costs) for source in Source}
+        """Reached in rounds for which texts have a proposal, and in the others."""
         self.draft_costs = draft_costs or DraftCosts(0.0, 0.0)
         self.read_seconds = self.draft_costs.further / 8
         self.model_gain = 2 * _BENEFIT_OF_DOUBT
         """Tokens that drafting with the model gains in a round, its time counted, as a running mean."""
-        self._tokens = 1.0
-        self._seconds = costs.seconds(1)
         self._pause = _PAUSES[0]
         self._paused = 0
         self._reason = Choice.PAUSED
         self._rested = 0
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second that are being reached: at least those of plain decoding."""
-        return max(self._tokens / self._seconds, 1 / self.costs.seconds(1))
 
     def best_length(self, source: Source, grades: Sequence[int], drafting: float) -> tuple[int, float]:
         """How many tokens of a draft of these grades to verify, and the tokens that this gains beyond a plain pass.
 
         drafting: seconds spent already, which count only in what is affordable.
         """
-        plain, rate = self.costs.seconds(1), self.rate
+        plain, rate = self.costs.seconds(1), self.rates[source]()
         best, most, expected = 0, 0.0, 0.0
         for length, chance in enumerate(self._chances(source, grades), 1):
             if not self.ledger.affords(drafting, length):
@@ -104,11 +100,12 @@ class Controller:
         """How likely a draft of the draft model has to be, as a whole, to get another token: DraftRule.bars, of up to
         `most` tokens. drafting: seconds spent before the draft begins."""
         bars: list[float] = []
+        rate, mean = self.rates[Source.MODEL](), self.acceptance[Source.MODEL].mean
         for length in range(most):
             if not self.ledger.affords(drafting + self.draft_costs.seconds(length + 1), length + 1):
                 break
             price = self.draft_costs.further + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
-            bars.append(self.rate * price / self.acceptance[Source.MODEL].mean if length else 0.0)
+            bars.append(rate * price / mean if length else 0.0)
         return bars
 
     def answers_first(self, reading: float, behind: int, seconds: float) -> bool:
@@ -154,13 +151,13 @@ class Controller:
             return Choice.BUDGET
         if self.model_gain <= 0:
             self.model_gain = _BENEFIT_OF_DOUBT
-        reading = behind * self.read_seconds * self.rate
+        reading = behind * self.read_seconds * self.rates[Source.MODEL]()
         pays = behind <= max(self._rested, 2 * len(self.costs)) or reading < self.model_gain * _TYPICAL_ROUNDS
         return None if pays else Choice.UNREAD
 
     def tried_model(self, gain: float, drafted: int) -> None:
         """Take note that a round gains `gain` tokens by verifying what took the time of `drafted` tokens to draft."""
-        gain -= self.rate * self.draft_costs.seconds(max(drafted, 1))
+        gain -= self.rates[Source.MODEL]() * self.draft_costs.seconds(max(drafted, 1))
         self.model_gain += _FOLLOW * (gain - self.model_gain)
         if self.model_gain <= 0:
             self._paused = self._rested = self._pause
@@ -169,17 +166,15 @@ class Controller:
         elif self.model_gain > 2 * _BENEFIT_OF_DOUBT:
             self._pause = _PAUSES[0]
 
-    def finished(self, committed: int, seconds: float) -> None:
-        """Take note of a round that committed tokens in `seconds`."""
-        self._tokens += _FOLLOW * (committed - self._tokens)
-        self._seconds += _FOLLOW * (seconds - self._seconds)
+    def finished(self, stretch: Source, committed: int, seconds: float) -> None:
+        """Take note of a round that committed tokens in `seconds`. stretch: TEXT if texts had a proposal."""
+        self.rates[stretch].add(committed, seconds)
         self.ledger.settle(committed, seconds)
 
     def decoded_plainly(self, rounds: int, seconds: float) -> None:
         """Take note of plain rounds, before which `seconds` were spent on thinking about drafts."""
-        plain, kept = self.costs.seconds(1), (1 - _FOLLOW) ** rounds
-        self._tokens = 1 + kept * (self._tokens - 1)
-        self._seconds = plain + kept * (self._seconds - plain)
+        plain = self.costs.seconds(1)
+        self.rates[Source.MODEL].add(1, plain, rounds)
         self.ledger.settle(rounds, rounds * plain + seconds)
 
     def read(self, tokens: int, seconds: float) -> None:

@@ -17,6 +17,8 @@ _SHAPE = 0.06
 """How fast the level of all costs, and the cost of one size in relation to it, follow what is measured."""
 _DRAFT = 0.08
 """How fast the costs of drafts follow."""
+_RATE = 0.04
+"""How fast the rate that is reached follows."""
 _LEAST = 0.1
 """Of a draft's first token, what a further one costs at least."""
 _OUTLIER = 2.0
@@ -72,6 +74,24 @@ class PassCosts:
         self._level *= ratio**_LEVEL
         self._shape[tokens - 1] *= ratio**_SHAPE
         return expected * ratio
+
+
+class Rate:
+    """Tokens a second that rounds of one kind reach, as a running mean: at least those of plain decoding."""
+
+    def __init__(self, costs: PassCosts) -> None:
+        self._costs = costs
+        self._tokens = 1.0
+        self._seconds = costs.seconds(1)
+
+    def __call__(self) -> float:
+        return max(self._tokens / self._seconds, 1 / self._costs.seconds(1))
+
+    def add(self, tokens: int, seconds: float, rounds: int = 1) -> None:
+        """Take note of rounds of so many tokens and seconds each."""
+        kept = (1 - _RATE) ** rounds
+        self._tokens = tokens + kept * (self._tokens - tokens)
+        self._seconds = seconds + kept * (self._seconds - seconds)
 
 
 class DraftCosts:

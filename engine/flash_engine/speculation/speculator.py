@@ -47,6 +47,8 @@ class _Round:
     draft: Draft = field(default_factory=Draft)
     length: int = 0
     """Tokens of the draft that are verified."""
+    stretch: Source = Source.MODEL
+    """TEXT if texts had a proposal, whatever was chosen."""
     seconds: float = 0.0
     """Spent on drafting and, once it is done, on the pass."""
     accepted: int = 0
@@ -209,11 +211,12 @@ class Speculator:
         if self._texts:
             draft = self._texts.draft(tokens, bounds)
             length, gain = controller.best_length(Source.TEXT, draft.grades, self._clock() - begin)
-            best = _Round(Choice.TEXT if length else Choice.UNSURE, Source.TEXT, draft, length)
+            stretch = Source.TEXT if draft.tokens else Source.MODEL
+            best = _Round(Choice.TEXT if length else Choice.UNSURE, Source.TEXT, draft, length, stretch)
         guess = model.guessed(tokens, bounds) if model else Draft()
         length, more = controller.best_length(Source.MODEL, guess.grades, self._clock() - begin)
         if more > gain:
-            return _Round(Choice.GUESS, Source.MODEL, guess, length)
+            return _Round(Choice.GUESS, Source.MODEL, guess, length, best.stretch)
         if model is None or (gain > 0 and gain >= controller.model_gain):
             return best
         behind = model.behind(tokens)
@@ -253,7 +256,7 @@ class Speculator:
         controller.tried_model(max(gain - least, 0.0), len(draft.tokens))
         if gain > least or not other.length:
             choice = Choice.MODEL if length else Choice.UNSURE
-            return _Round(choice, Source.MODEL, draft, length, expected)
+            return _Round(choice, Source.MODEL, draft, length, other.stretch, expected)
         other.seconds = expected
         return other
 
@@ -265,4 +268,4 @@ class Speculator:
     def _finish(self) -> None:
         round_, self._round = self._round, None
         if round_:
-            self._controller.finished(round_.is_verified + round_.accepted, round_.seconds)
+            self._controller.finished(round_.stretch, round_.is_verified + round_.accepted, round_.seconds)

@@ -44,10 +44,27 @@ def test_length_is_the_best_of_all() -> None:
         grades = rng.integers(0, 10, rng.integers(0, 8)).tolist()
         one = controller(*costs)
         chances = np.cumprod([(grade + 0.5) / 10 for grade in grades])
-        gains = [sum(chances[:n]) - one.rate * MS * (costs[n] - costs[0]) for n in range(len(grades) + 1)]
+        gains = [
+            sum(chances[:n]) - one.rates[Source.MODEL]() * MS * (costs[n] - costs[0])
+            for n in range(len(grades) + 1)
+        ]
         length, gain = one.best_length(Source.MODEL, grades, 0.0)
         assert gain == pytest.approx(max(gains))
         assert length == int(np.argmax(gains))
+
+
+def test_a_token_is_worth_what_its_neighbours_take() -> None:
+    """Known text that goes by fast makes a draft of new text no dearer."""
+    one = controller(2.0, 2.4, 2.9, 3.3, 4.2, 5.0, 5.5, 6.3)
+    new = one.best_length(Source.MODEL, [4, 4, 4], 0.0)
+    known = one.best_length(Source.TEXT, [4, 4, 4], 0.0)
+    for _ in range(200):
+        one.finished(Source.TEXT, 8, 6.3 * MS)
+        one.finished(Source.MODEL, 1, 2.0 * MS)
+    assert one.best_length(Source.MODEL, [4, 4, 4], 0.0) == pytest.approx(new)
+    assert one.best_length(Source.TEXT, [4, 4, 4], 0.0) < known
+    one.decoded_plainly(1000, 0.0)
+    assert one.rates[Source.MODEL]() == pytest.approx(500)
 
 
 def test_linear_costs_leave_nothing_to_gain() -> None:
