@@ -21,27 +21,49 @@ void Attention::run(Pass& pass, int layer, Rows rows) const {
   pass.lap(Operation::kOutput);
 }
 
+Attention::Units Attention::units(const Pass& pass, Rows rows) const {
+  const int runs = (rows.count() + kAttentionTokens - 1) / kAttentionTokens;
+  const int begin = first_block(pass.slice.start + rows.first);
+  const int blocks = pass.slice.blocks() - begin;
+  return {begin, blocks, runs, pass.shape.kv_heads * blocks * runs};
+}
+
+// Keys and values of a unit, if most of them are there.
+Upcoming Attention::reading(const Pass& pass, int layer, const Units& units, int unit) {
+  const Slice& slice = pass.slice;
+  const int block = units.block(unit);
+  if (slice.start + slice.count - block * kAttentionBlock < kAttentionBlock / 2) return {nullptr, 0};
+  return {slice.cache.block(layer, units.head(unit), block).keys,
+          static_cast<std::ptrdiff_t>(slice.cache.part_bytes())};
+}
+
+void Attention::expect(Pass& pass, int layer, Rows rows) const {
+  const Units all = units(pass, rows);
+  const Upcoming first = reading(pass, layer, all, pass.crew.first_unit(all.count));
+  pass.crew.fetch_ahead(first.data, first.bytes);
+}
+
 // Whoever computes the last part of some whole heads, and whole groups of the output's input, combines them: most of
 // their partials are in its own cache.
 void Attention::attend(Pass& pass, int layer, Rows rows) const {
   const Slice& slice = pass.slice;
-  const int runs = (rows.count() + kAttentionTokens - 1) / kAttentionTokens;
-  const int begin = first_block(slice.start + rows.first);
-  const int blocks = slice.blocks() - begin;
+  const Units all = units(pass, rows);
   const int width = pass.shape.sharing() * pass.shape.value_dim;  // of a KV head's heads
   const int span = std::lcm(width, output_.group());
-  const int parts = span / width * blocks;
+  const int parts = span / width * all.blocks;
   const Partials partials{pass.work.partials.data(), slice.blocks()};
-  pass.crew.share(pass.shape.kv_heads * blocks * runs, 1, [&](int unit, int) {
-    const int run = unit % runs;
-    const int block = begin + unit / runs % blocks;
-    const int head = unit / runs / blocks;
+  pass.crew.share(all.count, 1, [&](int unit, int next) {
+    const int run = unit % all.runs;
+    const int block = all.block(unit);
+    const int head = all.head(unit);
     const int first = rows.first + run * kAttentionTokens;
     const int last = std::min(rows.last, first + kAttentionTokens);
+    const bool fetches = run == all.runs - 1 && next < pass.crew.end_unit(all.count);
     pass.kernels.attend(pass.shape, slice.cache.block(layer, head, block), block, head, first, last, slice.start,
-                        window_, pass.work.queries(), partials);
+                        window_, pass.work.queries(), partials,
+                        fetches ? reading(pass, layer, all, next) : Upcoming{nullptr, 0});
     const int from = head * width / span * span;
-    std::atomic<int>& done = pass.work.attended_parts[from / span * runs + run];
+    std::atomic<int>& done = pass.work.attended_parts[from / span * all.runs + run];
     if (done.fetch_add(1, std::memory_order_acq_rel) + 1 < parts) return;
     done.store(0, std::memory_order_relaxed);
     for (int t = first; t < last; ++t) combine_span(pass, t, from, span);

@@ -11,30 +11,58 @@ using flash::AttentionShape;
 using flash::kAttentionBlock;
 using flash::Partials;
 using flash::Queries;
+using flash::Upcoming;
 
 template <int N>
 struct Count {
   static constexpr int value = N;
 };
 
-// N times 16 keys or values, into the second-level cache: blocks are short, and the processor's own prefetching begins
-// anew with each.
-template <int N, class Byte>
-inline void prefetch_tiles(const Byte* data, int dim) {
-  for (int i = 0; i < N * 16 * dim; i += 64) __builtin_prefetch(data + i, 0, 2);
-}
+// One head of one token before a block, of which it sees the positions hidden .. visible-1.
+struct Query {
+  const std::int8_t* quants;
+  float scale;
+  std::int32_t sum;
+  int hidden;
+  int visible;
+  float* partial;
+};
 
-// R heads of one token that share a KV head, over the first `visible` positions of a block but the first `hidden`,
-// fewer than 16. Scores are in base 2; a position's weight, by its value's scale, has 7 bits beside the largest of the
-// block. (14 bits gave no better text: 0.7459 bits a byte against 0.7462.)
+// Fetches what is read next into the second-level cache, evenly over `ticks` of the work before: a processor drops
+// prefetches beyond those that it can have under way, and its own prefetching begins anew with each block.
+class Prefetch {
+ public:
+  Prefetch(Upcoming next, int ticks) : next_(next), a_tick_(next.bytes / ticks + 1) {}
+
+  void tick() {
+    due_ += a_tick_;
+    for (; done_ < due_ && done_ < next_.bytes; done_ += 64) __builtin_prefetch(next_.data + done_, 0, 2);
+  }
+
+ private:
+  Upcoming next_;
+  std::ptrdiff_t a_tick_;
+  std::ptrdiff_t done_ = 0;
+  std::ptrdiff_t due_ = 0;
+};
+
+// R queries of a KV head over `tiles` times 16 positions of a block. Scores are in base 2; a position's weight, by its
+// value's scale, has 7 bits beside the largest of the block. (14 bits gave no better text: 0.7459 bits a byte against
+// 0.7462.)
 template <int R>
-inline void attend_heads(const AttentionShape& shape, KvBlock kv, int hidden, int visible, const std::int8_t* queries,
-                         const float* scales, const std::int32_t* sums, float* partial,
-                         std::ptrdiff_t partial_stride) {
-  const int tiles = (visible + 15) / 16;
-  const auto shown = [&](int tile, F values, F otherwise) {
-    if (hidden <= 16 * tile && visible >= 16 * tile + 16) return values;
-    return first(hidden - 16 * tile, otherwise, first(visible - 16 * tile, values, otherwise));
+inline void attend_queries(const AttentionShape& shape, KvBlock kv, int tiles, const Query* queries,
+                           Prefetch& prefetch) {
+  QueryValue quants[R][flash::kMostHeadDim];
+  std::int32_t sums[R];
+  bool whole = true;
+  for (int r = 0; r < R; ++r) {
+    arrange_query(queries[r].quants, shape.key_dim, quants[r]);
+    sums[r] = queries[r].sum;
+    whole = whole && queries[r].hidden <= 0 && queries[r].visible >= 16 * tiles;
+  }
+  const auto shown = [&](int r, int tile, F values, F otherwise) {
+    if (whole) return values;
+    return first(queries[r].hidden - 16 * tile, otherwise, first(queries[r].visible - 16 * tile, values, otherwise));
   };
   constexpr float kLog2OfE = 1.44269504f;
   float scores[R][kAttentionBlock];
@@ -42,15 +70,14 @@ inline void attend_heads(const AttentionShape& shape, KvBlock kv, int hidden, in
   for (int r = 0; r < R; ++r) top[r] = splat(-INFINITY);
   const auto score_tiles = [&](int begin, auto count) {
     constexpr int N = decltype(count)::value;
-    prefetch_tiles<N>(kv.keys + (begin + 8) * 16 * shape.key_dim, shape.key_dim);
-    prefetch_tiles<N>(kv.values + begin * 16 * shape.value_dim, shape.value_dim);
     I dots[N][R];
-    key_dots<R, N>(kv.keys + begin * 16 * shape.key_dim, shape.key_dim, queries, sums, dots);
+    key_dots<R, N>(kv.keys + begin * 16 * shape.key_dim, shape.key_dim, quants, sums, dots);
     for (int n = 0; n < N; ++n) {
+      prefetch.tick();
       const F key_scale = load(kv.key_scales + 16 * (begin + n));
       for (int r = 0; r < R; ++r) {
-        const F score = mul(mul(to_float(dots[n][r]), key_scale), splat(scales[r] * kLog2OfE));
-        const F masked = shown(begin + n, score, splat(-INFINITY));
+        const F score = mul(mul(to_float(dots[n][r]), key_scale), splat(queries[r].scale * kLog2OfE));
+        const F masked = shown(r, begin + n, score, splat(-INFINITY));
         store(scores[r] + 16 * (begin + n), masked);
         top[r] = max(top[r], masked);
       }
@@ -68,7 +95,7 @@ inline void attend_heads(const AttentionShape& shape, KvBlock kv, int hidden, in
     F largest = splat(0.0f);
     for (tile = 0; tile < tiles; ++tile) {
       const F e = power_of_two(sub(load(scores[r] + 16 * tile), splat(highest)));
-      const F weight = shown(tile, e, splat(0.0f));
+      const F weight = shown(r, tile, e, splat(0.0f));
       const F scaled = mul(weight, load(kv.value_scales + 16 * tile));
       total = add(total, weight);
       largest = max(largest, scaled);
@@ -78,8 +105,8 @@ inline void attend_heads(const AttentionShape& shape, KvBlock kv, int hidden, in
     steps[r] = scale.value;
     for (tile = 0; tile < tiles; ++tile)
       store_bytes(weights[r] + 16 * tile, to_int(mul(load(scores[r] + 16 * tile), splat(scale.inverse))));
-    partial[r * partial_stride + shape.value_dim] = highest;
-    partial[r * partial_stride + shape.value_dim + 1] = sum(total);
+    queries[r].partial[shape.value_dim] = highest;
+    queries[r].partial[shape.value_dim + 1] = sum(total);
   }
 
   const auto add_values = [&](int d, auto count) {
@@ -88,11 +115,19 @@ inline void attend_heads(const AttentionShape& shape, KvBlock kv, int hidden, in
     value_dots<R, N>(kv.values + 4 * d, 4 * tiles, shape.value_dim, weights, dots);
     for (int r = 0; r < R; ++r)
       for (int n = 0; n < N; ++n)
-        store(partial + r * partial_stride + d + 16 * n, mul(to_float(dots[r][n]), splat(steps[r])));
+        store(queries[r].partial + d + 16 * n, mul(to_float(dots[r][n]), splat(steps[r])));
   };
   int d = 0;
   for (; d + 16 * kValueSpans <= shape.value_dim; d += 16 * kValueSpans) add_values(d, Count<kValueSpans>{});
   for (; d < shape.value_dim; d += 16) add_values(d, Count<1>{});
+}
+
+// At most R queries.
+template <int R>
+inline void attend_some(const AttentionShape& shape, KvBlock kv, int tiles, const Query* queries, int count,
+                        Prefetch& prefetch) {
+  if (count == R) return attend_queries<R>(shape, kv, tiles, queries, prefetch);
+  if constexpr (R > 1) attend_some<R - 1>(shape, kv, tiles, queries, count, prefetch);
 }
 
 // The block from its 16 positions `tile` on.
@@ -102,35 +137,37 @@ inline KvBlock behind(const AttentionShape& shape, KvBlock kv, int tile) {
 }
 
 inline void attend(const AttentionShape& shape, KvBlock kv, int block, int kv_head, int first, int last, int start,
-                   int window, Queries queries, Partials partials) {
+                   int window, Queries queries, Partials partials, Upcoming next) {
   const std::ptrdiff_t stride = static_cast<std::ptrdiff_t>(partials.blocks) * shape.partial_size();
-  for (int t = first; t < last; ++t) {
+  const int sharing = shape.sharing();
+  const auto query = [&](int index) {  // token by token
+    const int t = first + index / sharing;
     const int end = start + t + 1 - block * kAttentionBlock;
-    const int hidden = end - window > 0 ? end - window : 0;
-    if (end <= 0 || hidden >= kAttentionBlock) continue;
-    const int visible = end < kAttentionBlock ? end : kAttentionBlock;
-    const int tile = hidden / 16;
-    const KvBlock rest = behind(shape, kv, tile);
-    for (int h = 0; h < shape.sharing();) {
-      const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(t) * shape.heads + kv_head * shape.sharing() + h;
-      const std::int8_t* quants = queries.quants + at * shape.key_dim;
-      float* partial = partials.data + at * stride + block * shape.partial_size();
-      const int left = shape.sharing() - h;
-      const auto run = [&](auto heads) {
-        constexpr int R = decltype(heads)::value;
-        attend_heads<R>(shape, rest, hidden - 16 * tile, visible - 16 * tile, quants, queries.scales + at,
-                        queries.sums + at, partial, stride);
-        h += R;
-      };
-      if (left >= 4)
-        run(Count<4>{});
-      else if (left == 3)
-        run(Count<3>{});
-      else if (left == 2)
-        run(Count<2>{});
-      else
-        run(Count<1>{});
+    const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(t) * shape.heads + kv_head * sharing + index % sharing;
+    return Query{queries.quants + at * shape.key_dim,
+                 queries.scales[at],
+                 queries.sums[at],
+                 end > window ? end - window : 0,
+                 end < kAttentionBlock ? end : kAttentionBlock,
+                 partials.data + at * stride + block * shape.partial_size()};
+  };
+  while (first < last && query(0).visible <= 0) ++first;
+  while (first < last && query((last - first) * sharing - 1).hidden >= kAttentionBlock) --last;
+  const int count = (last - first) * sharing;
+  const int chunks = (count + kQueries - 1) / kQueries;
+  Prefetch prefetch(next, (chunks > 0 ? chunks : 1) * kAttentionBlock / 16);
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    const int begin = chunk * count / chunks;
+    const int size = (chunk + 1) * count / chunks - begin;
+    Query some[kQueries];
+    for (int i = 0; i < size; ++i) some[i] = query(begin + i);
+    const int tile = some[0].hidden / 16;
+    const int tiles = (some[size - 1].visible + 15) / 16 - tile;
+    for (int i = 0; i < size; ++i) {
+      some[i].hidden -= 16 * tile;
+      some[i].visible -= 16 * tile;
     }
+    attend_some<kQueries>(shape, behind(shape, kv, tile), tiles, some, size, prefetch);
   }
 }
 

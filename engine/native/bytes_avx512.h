@@ -10,6 +10,7 @@ namespace {
 using Bytes = __m512i;
 constexpr int kParts = 1;
 constexpr int kTokenTile = 12;
+constexpr int kQueries = 6;
 constexpr int kValueSpans = 4;
 
 inline Bytes& part(I& a, int) { return a; }

@@ -32,9 +32,10 @@ class KvCache {
   void prepare(int length);
   void set_length(int length) { length_ = length; }
   KvBlock block(int layer, int kv_head, int index) const;
+  // Of a KvBlock, which lies in one piece.
+  std::size_t part_bytes() const;
 
  private:
-  std::size_t part_bytes() const;
   std::size_t block_bytes() const { return part_bytes() * layers_ * shape_.kv_heads; }
 
   int layers_;

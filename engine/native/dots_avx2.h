@@ -7,10 +7,12 @@
 #include <cstring>
 
 #include "lanes_avx2.h"
+#include "query_words.h"
 
 namespace {
 
 constexpr int kTokenTile = 4;
+constexpr int kQueries = 3;
 constexpr int kValueSpans = 1;
 
 template <int R>
@@ -29,38 +31,36 @@ inline __m256i kept(__m256i sum) {
   return sum;
 }
 
-// Eight rows: bytes `w` of each 64.
-template <int Group, int T>
-inline void nibble_dots_half(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, __m256i (&out)[T]) {
-  const __m256i nibble = _mm256_set1_epi8(15);
-  const __m256i ones = _mm256_set1_epi16(1);
-  for (int t = 0; t < T; ++t) out[t] = _mm256_setzero_si256();
-  for (int quarter = 0; quarter < Group / 8; quarter += 4) {
-    __m256i words[T];
-    for (int t = 0; t < T; ++t) words[t] = _mm256_setzero_si256();
-#pragma GCC unroll 4
-    for (int p = quarter; p < quarter + 4; ++p) {
-      const __m256i both = load_bytes(w + 64 * p);
-      const __m256i low = _mm256_and_si256(both, nibble);
-      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(both, 4), nibble);
-#pragma GCC unroll 8
-      for (int t = 0; t < T; ++t) {
-        const std::int8_t* at = x + t * stride + 8 * p;
-        words[t] = kept(_mm256_add_epi16(words[t], _mm256_maddubs_epi16(low, splat_word(at))));
-        words[t] = kept(_mm256_add_epi16(words[t], _mm256_maddubs_epi16(high, splat_word(at + 4))));
-      }
-    }
-    for (int t = 0; t < T; ++t) out[t] = _mm256_add_epi32(out[t], _mm256_madd_epi16(words[t], ones));
-  }
-}
-
 template <int Group, int T>
 inline void nibble_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_t stride, I (&out)[T]) {
-  __m256i half[T];
-  nibble_dots_half<Group, T>(w, x, stride, half);
-  for (int t = 0; t < T; ++t) out[t].lo = half[t];
-  nibble_dots_half<Group, T>(w + 32, x, stride, half);
-  for (int t = 0; t < T; ++t) out[t].hi = half[t];
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int t = 0; t < T; ++t) out[t].lo = out[t].hi = _mm256_setzero_si256();
+  for (int quarter = 0; quarter < Group / 8; quarter += 4) {
+    __m256i lo_words[T];
+    __m256i hi_words[T];
+    for (int t = 0; t < T; ++t) lo_words[t] = hi_words[t] = _mm256_setzero_si256();
+    const auto add_words = [&](__m256i lo, __m256i hi, const std::int8_t* at) {
+#pragma GCC unroll 8
+      for (int t = 0; t < T; ++t) {
+        const __m256i word = splat_word(at + t * stride);
+        lo_words[t] = kept(_mm256_add_epi16(lo_words[t], _mm256_maddubs_epi16(lo, word)));
+        hi_words[t] = kept(_mm256_add_epi16(hi_words[t], _mm256_maddubs_epi16(hi, word)));
+      }
+    };
+#pragma GCC unroll 4
+    for (int p = quarter; p < quarter + 4; ++p) {
+      const __m256i lo = load_bytes(w + 64 * p);
+      const __m256i hi = load_bytes(w + 64 * p + 32);
+      add_words(_mm256_and_si256(lo, nibble), _mm256_and_si256(hi, nibble), x + 8 * p);
+      add_words(_mm256_and_si256(_mm256_srli_epi16(lo, 4), nibble), _mm256_and_si256(_mm256_srli_epi16(hi, 4), nibble),
+                x + 8 * p + 4);
+    }
+    for (int t = 0; t < T; ++t) {
+      out[t].lo = _mm256_add_epi32(out[t].lo, _mm256_madd_epi16(lo_words[t], ones));
+      out[t].hi = _mm256_add_epi32(out[t].hi, _mm256_madd_epi16(hi_words[t], ones));
+    }
+  }
 }
 
 // Eight rows. The two nibbles of a byte one by one: products of whole bytes would not fit 16 bits.
@@ -102,29 +102,31 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
   for (int t = 0; t < T; ++t) out[t].hi = half[t];
 }
 
-// Signed times signed: |key| * (query with the key's sign), at most 2 * 127 * 128 in 16 bits.
+// Keys are stored with 128 added: start from -128 times the sum of the query.
 template <int R, int N>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
-                     I (&tiles)[N][R]) {
+inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t* sums,
+                     I (&out)[N][R]) {
   static_assert(N == 1);
-  I(&out)[R] = tiles[0];
-  const __m256i bias = _mm256_set1_epi8(-128);
-  const __m256i ones = _mm256_set1_epi16(1);
-  for (int r = 0; r < R; ++r) out[r] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-  for (int d = 0; d < dim; d += 4) {
-    const __m256i lo = _mm256_xor_si256(load_bytes(keys + 16 * d), bias);
-    const __m256i hi = _mm256_xor_si256(load_bytes(keys + 16 * d + 32), bias);
-    const __m256i abs_lo = _mm256_abs_epi8(lo);
-    const __m256i abs_hi = _mm256_abs_epi8(hi);
+  const __m256i even = _mm256_set1_epi16(255);
+  __m256i acc[R][2];
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_set1_epi32(-128 * sums[r]);
+  const auto add_words = [&](__m256i lo, __m256i hi, int d) {
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      const __m256i query = splat_word(queries + r * dim + d);
-      const __m256i words_lo = _mm256_maddubs_epi16(abs_lo, _mm256_sign_epi8(query, lo));
-      const __m256i words_hi = _mm256_maddubs_epi16(abs_hi, _mm256_sign_epi8(query, hi));
-      out[r].lo = _mm256_add_epi32(out[r].lo, _mm256_madd_epi16(words_lo, ones));
-      out[r].hi = _mm256_add_epi32(out[r].hi, _mm256_madd_epi16(words_hi, ones));
+      const __m256i query = splat_word(queries[r] + d);
+      acc[r][0] = kept(_mm256_add_epi32(acc[r][0], _mm256_madd_epi16(lo, query)));
+      acc[r][1] = kept(_mm256_add_epi32(acc[r][1], _mm256_madd_epi16(hi, query)));
     }
+  };
+  for (int d = 0; d < dim; d += 4) {
+    const __m256i lo = load_bytes(keys + 16 * d);
+    const __m256i hi = load_bytes(keys + 16 * d + 32);
+    add_words(_mm256_and_si256(lo, even), _mm256_and_si256(hi, even), d);
+    add_words(_mm256_srli_epi16(lo, 8), _mm256_srli_epi16(hi, 8), d + 2);
   }
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) out[0][r] = {acc[r][0], acc[r][1]};
 }
 
 // A weight has 7 bits, so two products fit 16.

@@ -8,16 +8,18 @@
 #include <cstring>
 
 #include "lanes_avx512.h"
+#include "query_words.h"
 
 namespace {
 
 constexpr int kTokenTile = 8;
+constexpr int kQueries = 6;
 constexpr int kValueSpans = 4;
 
 template <int R>
 constexpr int kKeyTiles = 1;
 
-inline __m512i splat_word(const std::int8_t* p) {
+inline __m512i splat_word(const void* p) {
   std::int32_t word;
   std::memcpy(&word, p, sizeof word);
   return _mm512_set1_epi32(word);
@@ -89,26 +91,36 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
   for (int k = 0; k < Group; k += 32) add_byte_lines<8, T>(w + 16 * k, x + k, stride, out);
 }
 
-// Keys are stored with 128 added: start from -128 times the sum of the query. Head sizes are multiples of 32.
+// Keys are stored with 128 added: start from -128 times the sum of the query.
 template <int R, int N>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t* sums,
+inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t* sums,
                      I (&out)[N][R]) {
   static_assert(N == 1);
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r) out[0][r] = _mm512_set1_epi32(-128 * sums[r]);
-  for (int d = 0; d < dim; d += 32) add_byte_lines<8, R>(keys + 16 * d, queries + d, dim, out[0]);
+  for (int d = 0; d < dim; d += 4) {
+    const __m512i both = _mm512_loadu_si512(keys + 16 * d);
+    const __m512i even = _mm512_and_si512(both, _mm512_set1_epi16(255));
+    const __m512i odd = _mm512_srli_epi16(both, 8);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      out[0][r] = kept(_mm512_add_epi32(out[0][r], _mm512_madd_epi16(even, splat_word(queries[r] + d))));
+      out[0][r] = kept(_mm512_add_epi32(out[0][r], _mm512_madd_epi16(odd, splat_word(queries[r] + d + 2))));
+    }
+  }
 }
 
 // A weight has 7 bits, so two products fit 16.
 template <int R, int N>
 inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
                        I (&out)[R][N]) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
     for (int n = 0; n < N; ++n) out[r][n] = _mm512_setzero_si512();
   for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
     __m512i v[N];
     for (int n = 0; n < N; ++n) v[n] = _mm512_loadu_si512(values + 64 * n);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const __m512i weight = splat_word(weights[r] + 4 * quad);
       for (int n = 0; n < N; ++n) add_widened(out[r][n], _mm512_maddubs_epi16(weight, v[n]), 1);

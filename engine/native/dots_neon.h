@@ -10,6 +10,7 @@
 namespace {
 
 constexpr int kTokenTile = 4;
+constexpr int kQueries = 4;
 constexpr int kValueSpans = 1;
 
 template <int R>
@@ -90,15 +91,18 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
   }
 }
 
+using QueryValue = std::int8_t;
+inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
+
 template <int R, int N>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
+inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t*,
                      I (&tiles)[N][R]) {
   static_assert(N == 1);
   I(&out)[R] = tiles[0];
   clear(out);
   for (int d = 0; d < dim; d += 16, keys += 256) {
     int8x16_t words[R];
-    for (int r = 0; r < R; ++r) words[r] = vld1q_s8(queries + r * dim + d);
+    for (int r = 0; r < R; ++r) words[r] = vld1q_s8(queries[r] + d);
     add_byte_line<0>(out, keys, words);
     add_byte_line<1>(out, keys + 64, words);
     add_byte_line<2>(out, keys + 128, words);

@@ -3,12 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "lanes_scalar.h"
 
 namespace {
 
 constexpr int kTokenTile = 4;
+constexpr int kQueries = 4;     // before a block together, at most
 constexpr int kValueSpans = 1;  // times 16 values that value_dots computes at a time, at most
 
 // Times 16 keys that key_dots takes together for each of R queries.
@@ -41,15 +43,19 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
     }
 }
 
-// out[n][r] lane i = key 16 n + i times query r; the queries lie one after the other.
+// A query as key_dots reads it.
+using QueryValue = std::int8_t;
+inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
+
+// out[n][r] lane i = key 16 n + i times query r, whose values have the sum sums[r].
 template <int R, int N>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t*,
+inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t*,
                      I (&out)[N][R]) {
   for (int n = 0; n < N; ++n, keys += 16 * dim)
     for (int r = 0; r < R; ++r)
       for (int i = 0; i < 16; ++i) {
         std::int32_t dot = 0;
-        for (int d = 0; d < dim; ++d) dot += (keys[d / 4 * 64 + 4 * i + d % 4] - 128) * queries[r * dim + d];
+        for (int d = 0; d < dim; ++d) dot += (keys[d / 4 * 64 + 4 * i + d % 4] - 128) * queries[r][d];
         out[n][r].v[i] = dot;
       }
 }

@@ -1,11 +1,13 @@
 // dots_scalar.h with vpdpbusd, for any register width: the including file defines, beside its lanes, `Bytes` (a
 // register), kParts (registers for 16 lanes), part, zero_bytes, load_bytes, splat_word, `Word` (four bytes for every
 // lane: a register or a memory operand), word_at, dot(acc, unsigned, signed), low_nibbles, high_nibbles, add_words,
-// kTokenTile and kValueSpans.
+// kTokenTile, kQueries and
+// kValueSpans.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace {
 
@@ -73,45 +75,55 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
 template <int R>
 constexpr int kKeyTiles = R * kParts >= 8 ? 1 : R * kParts >= 3 ? 8 / (R * kParts) : 4;
 
+using QueryValue = std::int8_t;
+inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
+
 // Keys are stored with 128 added: start from -128 times the sum of the query.
 template <int R, int N>
-inline void key_dots(const std::uint8_t* keys, int dim, const std::int8_t* queries, const std::int32_t* sums,
+inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t* sums,
                      I (&out)[N][R]) {
-#pragma GCC unroll 4
+  Bytes acc[N][R][kParts];
+#pragma GCC unroll 8
   for (int n = 0; n < N; ++n)
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
       for (int p = 0; p < kParts; ++p) {
         const std::int32_t start = -128 * sums[r];
-        part(out[n][r], p) = splat_word(&start);
+        acc[n][r][p] = splat_word(&start);
       }
 #pragma GCC unroll 2
   for (int d = 0; d < dim; d += 4)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n)
       for (int p = 0; p < kParts; ++p) {
         const Bytes k = load_bytes(keys + 16 * (n * dim + d) + kPartBytes * p);
-#pragma GCC unroll 4
-        for (int r = 0; r < R; ++r) part(out[n][r], p) = dot(part(out[n][r], p), k, word_at(queries + r * dim + d));
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) acc[n][r][p] = dot(acc[n][r][p], k, word_at(queries[r] + d));
       }
+#pragma GCC unroll 8
+  for (int n = 0; n < N; ++n)
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < kParts; ++p) part(out[n][r], p) = acc[n][r][p];
 }
 
 template <int R, int N>
 inline void value_dots(const std::int8_t* values, int quads, int dim, const std::int8_t (*weights)[256],
                        I (&out)[R][N]) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n)
       for (int p = 0; p < kParts; ++p) part(out[r][n], p) = zero_bytes();
   for (int quad = 0; quad < quads; ++quad, values += 4 * dim) {
     Bytes v[N][kParts];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int n = 0; n < N; ++n)
       for (int p = 0; p < kParts; ++p) v[n][p] = load_bytes(values + 64 * n + kPartBytes * p);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
       const Bytes weight = splat_word(weights[r] + 4 * quad);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
       for (int n = 0; n < N; ++n)
         for (int p = 0; p < kParts; ++p) part(out[r][n], p) = dot(part(out[r][n], p), weight, v[n][p]);
     }

@@ -7,6 +7,7 @@ namespace {
 using Bytes = __m256i;
 constexpr int kParts = 2;
 constexpr int kTokenTile = 4;
+constexpr int kQueries = 4;
 constexpr int kValueSpans = 1;
 
 inline Bytes& part(I& a, int p) { return p ? a.hi : a.lo; }

@@ -59,6 +59,12 @@ struct KvBlock {
   float* value_scales;  // [256]
 };
 
+// What is read next, and fetched meanwhile.
+struct Upcoming {
+  const std::uint8_t* data;
+  std::ptrdiff_t bytes;
+};
+
 // Rotated int8 queries of some tokens: [tokens][heads][key_dim]; the score's 1 / sqrt(key_dim) is in the scale.
 struct Queries {
   std::int8_t* quants;
@@ -118,7 +124,7 @@ struct Kernels {
   // Partials of block `block` for the query heads of `kv_head` of the tokens first .. last-1, token t being at
   // position `start + t` and reading the last `window` positions up to its own; none of a block without any.
   void (*attend)(const AttentionShape& shape, KvBlock kv, int block, int kv_head, int first, int last, int start,
-                 int window, Queries queries, Partials partials);
+                 int window, Queries queries, Partials partials, Upcoming next);
   // Attention output of one token and head from `count` partials (Dao et al. 2023, flash decoding).
   void (*combine)(const AttentionShape& shape, const float* partials, int count, float* out);
 

@@ -28,7 +28,7 @@ inline F exponential(F x) {
   p = fma(p, r, splat(0.5f));
   p = fma(p, r, splat(1.0f));
   p = fma(p, r, splat(1.0f));
-  return mul(p, exp2_whole(n));
+  return times_exp2(p, n);
 }
 
 // 2^x for x up to 0, relative error below 8e-5: what 7 bits of a position's weight leave is far more. Minimax polynomial
@@ -41,7 +41,7 @@ inline F power_of_two(F x) {
   p = fma(p, r, splat(0.24261114f));
   p = fma(p, r, splat(0.69326097f));
   p = fma(p, r, splat(0.99992806f));
-  return mul(p, exp2_whole(n));
+  return times_exp2(p, n);
 }
 
 struct Scale {

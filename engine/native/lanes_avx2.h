@@ -45,7 +45,9 @@ inline __m256 exp2_whole(__m256 a) {
   const __m256i biased = _mm256_add_epi32(_mm256_cvtps_epi32(a), _mm256_set1_epi32(127));
   return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
 }
-inline F exp2_whole(F a) { return {exp2_whole(a.lo), exp2_whole(a.hi)}; }
+inline F times_exp2(F a, F n) {
+  return {_mm256_mul_ps(a.lo, exp2_whole(n.lo)), _mm256_mul_ps(a.hi, exp2_whole(n.hi))};
+}
 inline F load_half(const std::uint8_t* p) {
   const auto* v = reinterpret_cast<const __m128i*>(p);
   return {_mm256_cvtph_ps(_mm_loadu_si128(v)), _mm256_cvtph_ps(_mm_loadu_si128(v + 1))};

@@ -26,10 +26,7 @@ inline F first(int n, F a, F b) {
   const __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   return _mm512_mask_blend_ps(_mm512_cmplt_epi32_mask(index, _mm512_set1_epi32(n)), b, a);
 }
-inline F exp2_whole(F a) {
-  const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(a), _mm512_set1_epi32(127));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
-}
+inline F times_exp2(F a, F n) { return _mm512_scalef_ps(a, n); }
 inline F load_half(const std::uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }

@@ -61,10 +61,10 @@ inline F first(int n, F a, F b) {
   const int32x4_t index = {0, 1, 2, 3};
   return map([&](int i) { return vbslq_f32(vcltq_s32(index, vdupq_n_s32(n - 4 * i)), a.v[i], b.v[i]); });
 }
-inline F exp2_whole(F a) {
+inline F times_exp2(F a, F n) {
   return map([&](int i) {
-    const int32x4_t biased = vaddq_s32(vcvtq_s32_f32(a.v[i]), vdupq_n_s32(127));
-    return vreinterpretq_f32_s32(vshlq_n_s32(biased, 23));
+    const int32x4_t biased = vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127));
+    return vmulq_f32(a.v[i], vreinterpretq_f32_s32(vshlq_n_s32(biased, 23)));
   });
 }
 inline F load_half(const std::uint8_t* p) {

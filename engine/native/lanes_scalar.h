@@ -60,14 +60,9 @@ inline F first(int n, F a, F b) {
   return map([&](int i) { return i < n ? a.v[i] : b.v[i]; });
 }
 
-// 2 ** a for whole a in -126 .. 127.
-inline F exp2_whole(F a) {
-  return map([&](int i) {
-    const std::int32_t bits = (static_cast<std::int32_t>(a.v[i]) + 127) << 23;
-    float r;
-    std::memcpy(&r, &bits, sizeof r);
-    return r;
-  });
+// a times 2 ** n for whole n in -126 .. 127.
+inline F times_exp2(F a, F n) {
+  return map([&](int i) { return std::ldexp(a.v[i], static_cast<int>(n.v[i])); });
 }
 
 inline float half_to_float(std::uint16_t h) {

@@ -107,6 +107,7 @@ void Model::run(Pass& pass, float* logits) const {
     const Rows rows = i == layers - 1 ? wanted : all;
     pass.normalize(all, layer.attention_norm, layer.heads->group(), true);
     pass.lap(Operation::kNorm);
+    if (rows.count() > 0) layer.attention.expect(pass, i, rows);
     layer.heads->run(pass, i);
     pass.lap(Operation::kQkv);
     if (rows.count() == 0) return;

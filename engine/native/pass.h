@@ -75,7 +75,7 @@ struct Pass {
   // These weights are read next: each thread begins to fetch its part at the end of the stage before.
   void expect(Reading next) const {
     const std::size_t unit = next.linear->bytes() / next.units;
-    const std::size_t first = static_cast<std::size_t>(crew.thread()) * next.units / crew.threads();
+    const std::size_t first = crew.first_unit(next.units);
     crew.fetch_ahead(next.linear->packed().data + unit * first, next.linear->bytes() - unit * first);
   }
 

@@ -36,6 +36,10 @@ class Crew {
   int threads() const;
   int thread() const { return thread_; }
 
+  // This thread's own part of a stage of `units`.
+  int first_unit(int units) const;
+  int end_unit(int units) const;
+
  private:
   static constexpr int kPatience = 32;  // spins, some hundred nanoseconds
   static constexpr std::size_t kAhead = std::size_t{64} << 10;
@@ -115,6 +119,9 @@ inline bool Pool::cancelled() {
 }
 
 inline int Crew::threads() const { return pool_.size(); }
+
+inline int Crew::first_unit(int units) const { return static_cast<int>(std::int64_t{thread_} * units / threads()); }
+inline int Crew::end_unit(int units) const { return static_cast<int>((std::int64_t{thread_} + 1) * units / threads()); }
 
 template <class Work>
 void Crew::share(int units, int grain, const Work& work) {

@@ -158,7 +158,7 @@ void record_attention(const Kernels& kernels, const AttentionShape& shape, Recor
   record.add("store_key", keys);
   record.add("store_value", values);
 
-  const int tokens = 3;
+  const int tokens = 5;
   std::vector<std::int8_t> quants(static_cast<std::size_t>(tokens) * shape.heads * dim);
   std::vector<float> scales(static_cast<std::size_t>(tokens) * shape.heads);
   std::vector<std::int32_t> sums(scales.size());
@@ -172,7 +172,8 @@ void record_attention(const Kernels& kernels, const AttentionShape& shape, Recor
       for (int head = 0; head < shape.kv_heads; ++head)
         for (int i = 0; i < 2; ++i)
           kernels.attend(shape, block, i, head, 0, tokens, start, window,
-                         {quants.data(), scales.data(), sums.data()}, {partials.data(), 2});
+                         {quants.data(), scales.data(), sums.data()}, {partials.data(), 2},
+                         {keys.data(), static_cast<std::ptrdiff_t>(keys.size())});
       record.add("attend from " + std::to_string(start) + " over " + std::to_string(window), partials);
       std::vector<float> out(shape.value_dim);
       kernels.combine(shape, partials.data(), start < kAttentionBlock ? 1 : 2, out.data());
