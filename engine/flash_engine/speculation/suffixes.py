@@ -8,7 +8,8 @@ has three tokens or more and is among the latest places, and unlike one it takes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 _KEY = 3
@@ -23,17 +24,17 @@ class Match(NamedTuple):
 
     length: int
     """Tokens in common, 3 to LONGEST_MATCH."""
-    following: list[int]
-    """What came next there."""
+    place: int
+    """Behind it, where what came next begins."""
 
 
 class SuffixIndex:
     """Texts as tokens, and where their trigrams are."""
 
     def __init__(self) -> None:
-        self._tokens: list[int] = []
-        self._latest: dict[tuple[int, int, int], int] = {}
-        self._earlier: list[int] = []
+        self._tokens = array("i")
+        self._latest: dict[tuple[int, ...], int] = {}
+        self._earlier = array("i")
 
     def __len__(self) -> int:
         """Tokens held."""
@@ -55,25 +56,29 @@ class SuffixIndex:
         """Whether `matches` finds anything."""
         return tuple(tokens[-_KEY:]) in self._latest
 
-    def matches(self, tokens: Sequence[int], count: int) -> Iterator[Match]:
-        """Earlier occurrences of the end of `tokens`, the latest first, each with up to `count` tokens after it."""
-        if len(tokens) < _KEY:
-            return
-        place = self._latest.get((tokens[-3], tokens[-2], tokens[-1]), _GAP)
-        for _ in range(_CHAIN):
-            if place == _GAP:
-                return
-            yield Match(self._common(tokens, place), self._after(place, count))
-            place = self._earlier[place]
+    def matches(self, tokens: Sequence[int]) -> list[Match]:
+        """Earlier occurrences of the end of `tokens`, the latest first."""
+        known, earlier = self._tokens, self._earlier
+        end = array("i", tokens[-LONGEST_MATCH:])
+        place = self._latest.get(tuple(end[-_KEY:]), _GAP)
+        found: list[Match] = []
+        while place != _GAP and len(found) < _CHAIN:
+            length, start = _KEY, place - len(end)
+            if start >= 0 and known[start:place] == end:
+                length = len(end)
+            else:
+                while known[place - 1 - length] == end[-1 - length]:
+                    length += 1
+            found.append(Match(length, place))
+            place = earlier[place]
+        return found
 
-    def _common(self, tokens: Sequence[int], place: int) -> int:
-        known = self._tokens
-        length = _KEY
-        most = min(len(tokens), LONGEST_MATCH)
-        while length < most and known[place - 1 - length] == tokens[-1 - length]:
-            length += 1
-        return length
+    def after(self, place: int, count: int) -> list[int]:
+        """Up to `count` tokens of the text from `place` on."""
+        text = self._tokens[place : place + count].tolist()
+        return text[: text.index(_GAP)] if _GAP in text else text
 
-    def _after(self, place: int, count: int) -> list[int]:
-        following = self._tokens[place : place + count]
-        return following[: following.index(_GAP)] if _GAP in following else following
+    def before(self, place: int, count: int) -> list[int]:
+        """Up to `count` tokens of the text before `place`."""
+        text = self._tokens[max(place - count, 0) : place].tolist()
+        return text[len(text) - text[::-1].index(_GAP) :] if _GAP in text else text

@@ -39,11 +39,13 @@ def test_the_longest_match_is_found(texts: list[list[int]], tokens: list[int]) -
     index = SuffixIndex()
     for text in texts:
         index.add(text)
-    found = list(index.matches(tokens, 5))
+    found = index.matches(tokens)
     if len(found) < 24:
         assert max((match.length for match in found), default=0) == longest_by_search(texts, tokens)
     for match in found:
-        whole = [*tokens[-match.length :], *match.following]
+        before, after = index.before(match.place, match.length), index.after(match.place, 5)
+        assert before == tokens[-match.length :]
+        whole = [*before, *after]
         assert any(text[at : at + len(whole)] == whole for text in texts for at in range(len(text)))
 
 
@@ -82,7 +84,7 @@ def test_memory_is_bounded_and_open_texts_are_read_again(tokenizer: Tokenizer) -
         while corpus.step():
             pass
     assert len(corpus.index) < CAPACITY / 8
-    assert list(corpus.index.matches(tokenizer.encode("alpha = beta("), 3))
+    assert corpus.index.matches(tokenizer.encode("alpha = beta("))
 
 
 def test_places_that_say_something_else_lower_the_grade(tokenizer: Tokenizer) -> None:

@@ -24,6 +24,7 @@ from flash_engine.speculation import (
     TextDrafter,
 )
 from flash_engine.speculation.ledger import FIRST, MOST_AHEAD, TOLERANCE
+from flash_engine.speculation.text import PRIOR as TEXT_PRIOR
 
 MS = 1e-3
 WRONG, RIGHT = 1, 2
@@ -40,12 +41,14 @@ class World:
         grade: int,
         *,
         text_ms: float | None = None,
+        text_grade: int = 0,
     ) -> None:
         self.now = 0.0
         self.committed = 0
         self.grade = grade
         self.draft_ms = draft_ms
         self.text_ms = text_ms
+        self.text_grade = text_grade
         self._pass_ms = pass_ms
         self._accepts = accepts
         self.controller = Controller(
@@ -123,7 +126,7 @@ class Texts(TextDrafter):
 
     def draft(self, tokens: Sequence[int], bounds: Bounds) -> Draft:
         self._world.spend(self._world.text_ms or 0.0)
-        return Draft([RIGHT] * bounds.most, [self._world.grade] * bounds.most)
+        return Draft([RIGHT] * bounds.most, [self._world.text_grade] * bounds.most)
 
 
 pass_costs = st.tuples(st.floats(0.5, 50), st.lists(st.floats(0, 1.2), min_size=7, max_size=7)).map(
@@ -133,13 +136,21 @@ bursts = st.lists(st.integers(1, 60), min_size=1, max_size=6)
 
 
 @settings(max_examples=60, deadline=None)
-@given(pass_costs, st.floats(0.01, 1.2), st.none() | st.floats(0, 0.05), st.integers(0, 9), bursts)
+@given(
+    pass_costs,
+    st.floats(0.01, 1.2),
+    st.none() | st.floats(0, 0.05),
+    st.integers(0, 9),
+    st.integers(0, len(TEXT_PRIOR) - 1),
+    bursts,
+)
 def test_the_loss_is_bounded_from_the_first_token_on(
     tokenizer: Tokenizer,
     pass_ms: list[float],
     draft: float,
     text: float | None,
     grade: int,
+    text_grade: int,
     lengths: list[int],
 ) -> None:
     """The adversary accepts in bursts, of `lengths` in turn: right, wrong, right, ..."""
@@ -149,7 +160,12 @@ def test_the_loss_is_bounded_from_the_first_token_on(
         return sum(place % ends[-1] >= end for end in ends) % 2 == 1
 
     world = World(
-        pass_ms, draft * pass_ms[0], accepts, grade, text_ms=None if text is None else text * pass_ms[0]
+        pass_ms,
+        draft * pass_ms[0],
+        accepts,
+        grade,
+        text_ms=None if text is None else text * pass_ms[0],
+        text_grade=text_grade,
     )
     for _ in range(400):
         world.round(tokenizer)
