@@ -36,7 +36,8 @@ def run(
     depend on them. decode: greedy steps after `depth` tokens; prefill: a prompt into an empty cache; passes:
     m tokens with logits for all, on a cache of 1,024; operations: roofline.measure. `limit_share`: the time that the
     weights' bytes or the products of a token need at the measured limits, the larger, divided by the decode time
-    at depth 0; `bandwidth_share`: the same for the bytes alone.
+    at depth 0; `bandwidth_share`: the same for the bytes alone. `v8`: the time of a pass of 8 over that of a pass of 1;
+    `v8_limit`: the same of what these passes need at the limits.
     """
     counts = sorted(set(threads or (1, default_threads())))
     results = []
@@ -64,24 +65,35 @@ def _measure(backend: NativeBackend, threads: int, rounds: int) -> dict[str, Any
     tokens = rng.integers(backend.config.vocab_size // 2, size=backend.capacity).tolist()
     limits = measure_limits(backend)
     decode = {depth: decode_times(backend, tokens, depth, rounds) for depth in DEPTHS}
+    passes = {str(m): _milliseconds(_passes(backend, tokens, m, rounds)) for m in PASSES}
     return {
         "threads": threads,
         "backend": backend.name,
         "limits": limits,
         "decode": {str(depth): _rate(1, times) for depth, times in decode.items()},
         "prefill": {str(size): _rate(size, _prefill(backend, tokens[:size], rounds)) for size in PROMPTS},
-        "passes_ms": {str(m): _milliseconds(_passes(backend, tokens, m, rounds)) for m in PASSES},
+        "passes_ms": passes,
         "operations": roofline.measure(backend, tokens, rounds),
         "limit_share": limits["token_ms"] / 1000 / statistics.median(decode[0]),
         "bandwidth_share": limits["memory_ms"] / 1000 / statistics.median(decode[0]),
+        "v8": passes["8"]["median"] / passes["1"]["median"],
+        "v8_limit": limits["pass8_ms"] / limits["pass1_ms"],
     }
 
 
 def measure_limits(backend: NativeBackend) -> dict[str, float]:
-    """What the machine can do at most with the backend's threads and instructions, and what a token needs of it."""
+    """What the machine can do at most with the backend's threads and instructions, and what a token needs of it, on an
+    empty cache or, as pass1_ms and pass8_ms, alone and as one of 8 after 1,024."""
     size = sum(backend.weight_bytes.values())
     bandwidth = _native.read_bandwidth(_all_bytes(backend.config, size), backend.threads)
     products = _native.product_rate(backend.isa, backend.threads)
+
+    def pass_ms(m: int) -> float:
+        operations = (*roofline.token_products(backend.config), "attention")
+        computed = sum(roofline.products(backend.config, name, m, m) for name in operations)
+        read = size + roofline.cache_bytes(backend.config, "attention", m)
+        return 1000 * max(read / bandwidth, computed / products)
+
     memory_ms = 1000 * size / bandwidth
     product_ms = 1000 * token_products(backend.config) / products
     return {
@@ -91,6 +103,8 @@ def measure_limits(backend: NativeBackend) -> dict[str, float]:
         "memory_ms": memory_ms,
         "product_ms": product_ms,
         "token_ms": max(memory_ms, product_ms),
+        "pass1_ms": pass_ms(1),
+        "pass8_ms": pass_ms(8),
     }
 
 

@@ -37,6 +37,8 @@ def test_operations_add_up_to_the_model(tmp_path: Path, config: ModelConfig) -> 
         assert sum(each["products"] for each in weights) == m * bench.token_products(config)
         assert sum(each["bytes"] for each in weights) == pytest.approx(run["limits"]["weight_mb"] * 1e6)
         assert all(each["ms"] > 0 for each in parts)
+    assert run["v8"] > 0
+    assert 1 <= run["v8_limit"] <= 8 * 1.01  # the last tokens of a pass see those before
     pytest.importorskip("matplotlib")
     plots.roofline(figures, tmp_path / "roofline.png")
     assert (tmp_path / "roofline.png").read_bytes().startswith(b"\x89PNG")

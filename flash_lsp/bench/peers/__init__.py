@@ -129,7 +129,8 @@ def run(
     say: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Time both engines in turn, `rounds` times: {"ours_ms", "peer_ms", "peer_variant", "ratio_*", "spread_*"}, and
-    "limits" and "limit_share" as flash_lsp.bench.engine measures them, here before the first round.
+    "limits", "limit_share" and "v8_limit" as flash_lsp.bench.engine measures them, here before the first round, beside
+    "v8" of the rounds.
 
     model: a folder, or a GGUF file. isa: of BUILDS; both engines are held to it.
 
@@ -189,4 +190,5 @@ def summary(times: dict[str, dict[str, list[float]]]) -> dict[str, Any]:
         result[f"ratio_{wanted.key}"] = statistics.median(peer) / statistics.median(ours)
         pairs = [p / o for p, o in zip(peer, ours, strict=True)]
         result[f"spread_{wanted.key}"] = [min(pairs), max(pairs)]
+    result["v8"] = result["ours_ms"]["pass8"] / result["ours_ms"]["pass1"]
     return result

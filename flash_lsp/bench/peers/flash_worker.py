@@ -34,7 +34,11 @@ class Worker:
         """The machine's limits and the share of them in decode on an empty cache, as the engine's bench has it."""
         limits = bench.measure_limits(self.backend)
         times = bench.decode_times(self.backend, self.draw(16), depth=0, rounds=7)
-        return {"limits": limits, "limit_share": limits["token_ms"] / 1000 / statistics.median(times)}
+        return {
+            "limits": limits,
+            "limit_share": limits["token_ms"] / 1000 / statistics.median(times),
+            "v8_limit": limits["pass8_ms"] / limits["pass1_ms"],
+        }
 
     def fill(self, depth: int) -> dict[str, Any]:
         self.cache.trim(0)

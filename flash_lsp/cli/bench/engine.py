@@ -79,6 +79,8 @@ def engine(
     table.add_row("int8 products", *(number(run["limits"]["int8_gmac_per_s"], "GMAC/s") for run in runs))
     table.add_row("share of the limit in decode", *(percent(run["limit_share"]) for run in runs))
     table.add_row("share of the bandwidth in decode", *(percent(run["bandwidth_share"]) for run in runs))
+    table.add_row("pass of 8 / of 1", *(f"{run['v8']:.2f}" for run in runs))
+    table.add_row("the same at the limits", *(f"{run['v8_limit']:.2f}" for run in runs))
     Console().print(table)
     if picture:
         plots.roofline(figures, picture)

@@ -88,5 +88,9 @@ def peers(
         f"decode on an empty cache at {percent(figures['limit_share'])} of the limit: "
         f"{number(limits['read_gb_per_s'], 'GB/s')}, {number(limits['int8_gmac_per_s'], 'GMAC/s')}"
     )
+    out.print(
+        f"a pass of 8 at 1,024 takes {figures['v8']:.2f} passes of 1; at the limits {figures['v8_limit']:.2f}: "
+        f"{milliseconds(limits['pass8_ms'])} and {milliseconds(limits['pass1_ms'])}"
+    )
     if json_file:
         write_json(figures, json_file)
