@@ -27,6 +27,8 @@ _BENEFIT_OF_DOUBT = 0.03
 """Tokens a round that the draft model is taken to gain when it is tried."""
 _PAUSES = (16, 1024)
 """Rounds until the draft model is tried again: at first, and at most."""
+_WORTHWHILE = 0.05
+"""Tokens that verifying a draft has to gain, or the pass is plain: that tells, too, what a plain one costs by now."""
 _TYPICAL_ROUNDS = 8
 """Rounds over which reading a prompt with the draft model has to pay."""
 _PLAUSIBLE = 0.9
@@ -94,7 +96,7 @@ class Controller:
             gain = expected - rate * (self.costs.seconds(length + 1) - plain)
             if gain > most:
                 best, most = length, gain
-        return best, most
+        return (best, most) if most > _WORTHWHILE else (0, 0.0)
 
     def bars(self, drafting: float, most: int) -> list[float]:
         """How likely a draft of the draft model has to be, as a whole, to get another token: DraftRule.bars, of up to

@@ -66,14 +66,12 @@ class PassCosts:
         """Seconds of a pass of 1, 2, ... 8 tokens."""
         return [self.seconds(tokens) for tokens in range(1, _MOST + 1)]
 
-    def measured(self, tokens: int, seconds: float) -> float:
-        """Take note that a pass of `tokens`, 1 to 8, took `seconds`; far off, it counts as twice or half the expected.
-        Returns what it counts as."""
-        expected = self.seconds(tokens)
-        ratio = min(max(seconds / expected, 1 / _OUTLIER), _OUTLIER)
+    def measured(self, tokens: int, seconds: float) -> None:
+        """Take note that a pass of `tokens`, 1 to 8, took `seconds`; far off, it counts as twice or half of what was
+        expected."""
+        ratio = min(max(seconds / self.seconds(tokens), 1 / _OUTLIER), _OUTLIER)
         self._level *= ratio**_LEVEL
         self._shape[tokens - 1] *= ratio**_SHAPE
-        return expected * ratio
 
 
 class Rate:

@@ -117,11 +117,12 @@ class Speculator:
         return round_.draft.tokens[: round_.length]
 
     def verified(self, seconds: float) -> None:
-        """The pass with the last proposal took `seconds`."""
+        """The pass with the last proposal took `seconds`. It is booked at what such a pass costs by now: what this one
+        took beyond that is the machine's doing, and would have befallen a plain pass, too."""
         if self._round:
             costs, size = self._controller.costs, 1 + self._round.length
-            counted = costs.measured(size, seconds)
-            self._round.seconds += counted if size > 1 else costs.seconds(size)
+            costs.measured(size, seconds)
+            self._round.seconds += costs.seconds(size)
             self._round.is_verified = True
 
     def chosen(self, token: int) -> None:

@@ -49,8 +49,11 @@ def test_length_is_the_best_of_all() -> None:
             for n in range(len(grades) + 1)
         ]
         length, gain = one.best_length(Source.MODEL, grades, 0.0)
-        assert gain == pytest.approx(max(gains))
-        assert length == int(np.argmax(gains))
+        if max(gains) > 0.05:
+            assert gain == pytest.approx(max(gains))
+            assert length == int(np.argmax(gains))
+        else:
+            assert (length, gain) == (0, 0.0)
 
 
 def test_a_token_is_worth_what_its_neighbours_take() -> None:

@@ -42,7 +42,9 @@ class World:
         *,
         text_ms: float | None = None,
         text_grade: int = 0,
+        known_ms: Sequence[float] | None = None,
     ) -> None:
+        """known_ms: what passes were measured to cost at load; default: what they do cost."""
         self.now = 0.0
         self.committed = 0
         self.grade = grade
@@ -52,7 +54,7 @@ class World:
         self._pass_ms = pass_ms
         self._accepts = accepts
         self.controller = Controller(
-            PassCosts([MS * each for each in pass_ms]), DraftCosts(MS * draft_ms, MS * draft_ms)
+            PassCosts([MS * each for each in known_ms or pass_ms]), DraftCosts(MS * draft_ms, MS * draft_ms)
         )
         texts = None if text_ms is None else Texts(self)
         self._speculator = Speculator(self.controller, Model(self), texts, clock=lambda: self.now)
@@ -196,6 +198,27 @@ def test_what_pays_is_used(tokenizer: Tokenizer) -> None:
         world.round(tokenizer)
     assert world.controller.choices[Choice.MODEL] > 1500
     assert world.plain > 1.5 * world.now
+
+
+def test_what_pays_is_used_on_a_machine_that_has_become_busy(tokenizer: Tokenizer) -> None:
+    """Passes that take longer than at load are not the drafts' fault."""
+    pass_ms = [44.0 + 2 * size for size in range(8)]
+    world = World([1.5 * each for each in pass_ms], 9.0, lambda place: place % 10 != 0, 8, known_ms=pass_ms)
+    for _ in range(200):
+        world.round(tokenizer)
+    assert world.controller.choices[Choice.MODEL] > 150
+    assert world.plain > 1.3 * world.now
+
+
+def test_long_passes_dearer_than_at_load_cost_a_little_until_that_is_known(tokenizer: Tokenizer) -> None:
+    """What a plain pass costs is not lost sight of while every pass has a draft."""
+    known_ms = [44.0 + 3 * size for size in range(8)]
+    pass_ms = [44.0 + 12 * size for size in range(8)]
+    world = World(pass_ms, 0.3, lambda place: False, 9, text_ms=0.1, text_grade=9, known_ms=known_ms)
+    for _ in range(3000):
+        world.round(tokenizer)
+    assert world.now < 1.05 * world.plain
+    assert world.controller.costs.seconds(1) == pytest.approx(MS * pass_ms[0], rel=0.02)
 
 
 def test_prices_at_which_no_draft_can_pay_are_never_tried(tokenizer: Tokenizer) -> None:
