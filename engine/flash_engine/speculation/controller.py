@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import accumulate
-from operator import mul
 from typing import Any
 
 from flash_engine.speculation.acceptance import Acceptance
@@ -87,27 +85,32 @@ class Controller:
 
         drafting: seconds spent already, which count only in what is affordable.
         """
-        plain, rate = self.costs.seconds(1), self.rates[source]()
-        best, most, expected = 0, 0.0, 0.0
-        for length, chance in enumerate(self._chances(source, grades), 1):
-            if not self.ledger.affords(drafting, length):
+        if not grades:
+            return 0, 0.0
+        costs, rate, affordable = self.costs.table(), self.rates[source](), self.ledger.most - drafting
+        chances = self.acceptance[source].chances
+        best, most, expected, chance = 0, _WORTHWHILE, 0.0, 1.0
+        for length, grade in enumerate(grades, 1):
+            if costs[length] > affordable:
                 break
+            chance *= chances[grade]
             expected += chance
-            gain = expected - rate * (self.costs.seconds(length + 1) - plain)
+            gain = expected - rate * (costs[length] - costs[0])
             if gain > most:
                 best, most = length, gain
-        return (best, most) if most > _WORTHWHILE else (0, 0.0)
+        return (best, most) if best else (0, 0.0)
 
     def bars(self, drafting: float, most: int) -> list[float]:
         """How likely a draft of the draft model has to be, as a whole, to get another token: DraftRule.bars, of up to
         `most` tokens. drafting: seconds spent before the draft begins."""
         bars: list[float] = []
-        rate, mean = self.rates[Source.MODEL](), self.acceptance[Source.MODEL].mean
-        for length in range(most):
-            if not self.ledger.affords(drafting + self.draft_costs.seconds(length + 1), length + 1):
+        worth = self.rates[Source.MODEL]() / self.acceptance[Source.MODEL].mean
+        costs, affordable = self.costs.table(), self.ledger.most - drafting
+        for length in range(1, most + 1):
+            if self.draft_costs.seconds(length) + costs[length] > affordable:
                 break
-            price = self.draft_costs.further + self.costs.seconds(length + 2) - self.costs.seconds(length + 1)
-            bars.append(rate * price / mean if length else 0.0)
+            price = self.draft_costs.further + costs[length] - costs[length - 1]
+            bars.append(worth * price if bars else 0.0)
         return bars
 
     def answers_first(self, reading: float, behind: int, seconds: float) -> bool:
@@ -211,8 +214,3 @@ class Controller:
             if expected * plain > price:
                 return True
         return False
-
-    def _chances(self, source: Source, grades: Sequence[int]) -> list[float]:
-        """For each token of a draft, the probability that it and all before it are accepted."""
-        chances = self.acceptance[source].chances
-        return list(accumulate((chances[grade] for grade in grades), mul))

@@ -64,7 +64,7 @@ class PassCosts:
 
     def table(self) -> list[float]:
         """Seconds of a pass of 1, 2, ... 8 tokens."""
-        return [self.seconds(tokens) for tokens in range(1, _MOST + 1)]
+        return [self._level * share for share in self._shape]
 
     def measured(self, tokens: int, seconds: float) -> None:
         """Take note that a pass of `tokens`, 1 to 8, took `seconds`; far off, it counts as twice or half of what was
