@@ -170,6 +170,7 @@ class Bench:
         self._completer = Completer(engine)
         self._count = count
         self._cases = rest_of_line(sources, count=2 * count, seed=_SEED)
+        self._reader = engine.plain_session()
         self._plain = engine.plain_session()
         self._control = engine.plain_session()
         self._speculative = engine.session()
@@ -224,11 +225,11 @@ class Bench:
         return outcome.figures()
 
     def _read(self, job: Job) -> float:
-        """All sessions read the prompt; then what the server does before the next key: buffer and draft model.
-        Returns the seconds of the draft model."""
-        self._plain.sync(job.prompt)
-        for session in (self._control, self._speculative):
-            if saved := self._plain.save():
+        """All sessions have the prompt read, in the same way; then what the server does before the next key: buffer
+        and draft model. Returns the seconds of the draft model."""
+        self._reader.sync(job.prompt)
+        for session in (self._plain, self._control, self._speculative):
+            if saved := self._reader.save():
                 session.load(*saved)
             session.sync(job.prompt)
         corpus = self._engine.corpus
