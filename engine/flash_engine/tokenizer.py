@@ -132,7 +132,6 @@ class Tokenizer:
         return self._sorted.allowed(remainder)
 
     @lru_cache(maxsize=16)  # noqa: B019 - a tokenizer lives as long as its engine
-    @lru_cache(maxsize=16)  # noqa: B019 - a tokenizer lives as long as its engine
     def ending(self, stop: frozenset[int], until: bytes) -> NDArray[np.bool_]:
         """[vocab_size]: the tokens at which text ends: control tokens, those in `stop`, those with `until` (unless
         empty) in them."""

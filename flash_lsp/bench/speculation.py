@@ -225,13 +225,14 @@ class Bench:
         return outcome.figures()
 
     def _read(self, job: Job) -> float:
-        """All sessions have the prompt read, in the same way; then what the server does before the next key: buffer
-        and draft model. Returns the seconds of the draft model."""
+        """All sessions have the prompt read, in the same way, and the tokenizer knows what its end allows; then what
+        the server does before the next key: buffer and draft model. Returns the seconds of the draft model."""
         self._reader.sync(job.prompt)
         for session in (self._plain, self._control, self._speculative):
             if saved := self._reader.save():
                 session.load(*saved)
             session.sync(job.prompt)
+        list(self._begin(self._reader, job, len(job.held)).generation)
         corpus = self._engine.corpus
         corpus.update("buffer", job.buffer)
         while corpus.step():
@@ -246,9 +247,9 @@ class Bench:
             time.sleep(_REST_SECONDS)
             self._rested = time.perf_counter()
 
-    def _begin(self, session: Session, job: Job) -> Writing:
+    def _begin(self, session: Session, job: Job, max_tokens: int = MAX_TOKENS) -> Writing:
         generation = session.generate(
-            max_tokens=MAX_TOKENS,
+            max_tokens=max_tokens,
             stop=self._completer.template.stop,
             prefix=job.held,
             until=job.until,
