@@ -87,26 +87,33 @@ inline void attend_queries(const AttentionShape& shape, KvBlock kv, int tiles, c
   for (; tile + kKeyTiles<R> <= tiles; tile += kKeyTiles<R>) score_tiles(tile, Count<kKeyTiles<R>>{});
   for (; tile < tiles; ++tile) score_tiles(tile, Count<1>{});
 
-  std::int8_t weights[R][kAttentionBlock];
-  float steps[R];
+  // All queries take each step together: one's alone would wait for its highest score, then for its largest weight.
+  float highest[R];
+  for (int r = 0; r < R; ++r) highest[r] = maximum(top[r]);
+  F totals[R];
+  F largest[R];
   for (int r = 0; r < R; ++r) {
-    const float highest = maximum(top[r]);
     F total = splat(0.0f);
-    F largest = splat(0.0f);
+    F most = splat(0.0f);
     for (tile = 0; tile < tiles; ++tile) {
-      const F e = power_of_two(sub(load(scores[r] + 16 * tile), splat(highest)));
+      const F e = power_of_two(sub(load(scores[r] + 16 * tile), splat(highest[r])));
       const F weight = shown(r, tile, e, splat(0.0f));
       const F scaled = mul(weight, load(kv.value_scales + 16 * tile));
       total = add(total, weight);
-      largest = max(largest, scaled);
+      most = max(most, scaled);
       store(scores[r] + 16 * tile, scaled);
     }
-    const Scale scale = symmetric(maximum(largest));
-    steps[r] = scale.value;
+    totals[r] = total;
+    largest[r] = most;
+  }
+  Scale scales[R];
+  for (int r = 0; r < R; ++r) scales[r] = symmetric(maximum(largest[r]));
+  std::int8_t weights[R][kAttentionBlock];
+  for (int r = 0; r < R; ++r) {
     for (tile = 0; tile < tiles; ++tile)
-      store_bytes(weights[r] + 16 * tile, to_int(mul(load(scores[r] + 16 * tile), splat(scale.inverse))));
-    queries[r].partial[shape.value_dim] = highest;
-    queries[r].partial[shape.value_dim + 1] = sum(total);
+      store_bytes(weights[r] + 16 * tile, to_int(mul(load(scores[r] + 16 * tile), splat(scales[r].inverse))));
+    queries[r].partial[shape.value_dim] = highest[r];
+    queries[r].partial[shape.value_dim + 1] = sum(totals[r]);
   }
 
   const auto add_values = [&](int d, auto count) {
@@ -115,7 +122,7 @@ inline void attend_queries(const AttentionShape& shape, KvBlock kv, int tiles, c
     value_dots<R, N>(kv.values + 4 * d, 4 * tiles, shape.value_dim, weights, dots);
     for (int r = 0; r < R; ++r)
       for (int n = 0; n < N; ++n)
-        store(queries[r].partial + d + 16 * n, mul(to_float(dots[r][n]), splat(steps[r])));
+        store(queries[r].partial + d + 16 * n, mul(to_float(dots[r][n]), splat(scales[r].value)));
   };
   int d = 0;
   for (; d + 16 * kValueSpans <= shape.value_dim; d += 16 * kValueSpans) add_values(d, Count<kValueSpans>{});

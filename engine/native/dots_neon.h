@@ -133,6 +133,7 @@ inline void value_dots(const std::int8_t* values, int quads, int dim, const std:
 template <class Multiply>
 inline std::int64_t burst(int rounds, int products, const Multiply& multiply) {
   int32x4_t acc[16];
+#pragma GCC unroll 16
   for (int32x4_t& sums : acc) sums = vdupq_n_s32(0);
   int8x16_t bytes = vdupq_n_s8(3);
   for (int i = 0; i < rounds; ++i)
