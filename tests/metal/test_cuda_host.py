@@ -69,6 +69,20 @@ def test_rows_too_long_for_shared_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     assert set(launch.launched) == {"stage", "wide"}
 
 
+def test_groups_that_no_four_divide() -> None:
+    """A long K whose groups are no multiple of four is taken two at a time, none of which is left over."""
+    problem, texts_seen = replace(SMALL, inner=66 * 64), []
+
+    def edit(source: str) -> str:
+        texts_seen.append(source)
+        return source
+
+    registry = HostLaunch(edit=edit).registry()
+    assert problem.down_error(registry) < TOLERANCE[mx.float16]
+    assert INVARIANT["down"](problem, registry)
+    assert all("constexpr int U=2;" in each for each in texts_seen)
+
+
 def test_any_cut_of_a_prompt() -> None:
     """Logits and cache rows of a whole decoder."""
     weights = model(SMALL, 2)

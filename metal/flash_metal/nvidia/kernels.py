@@ -44,9 +44,10 @@ Made = dict[str, tuple[Shape, mx.Dtype]]
 
 
 def _in_flight(t: Template) -> int:
-    """Groups of K that a warp has in flight for a row. What decides the order of sums must not depend on the number of
-    tokens, and doesn't."""
-    return 4 if _k(t) // t["GROUP"] >= 4 * _WARPS else 2
+    """Groups of K that a warp has in flight for a row, none beyond its end where two or four divide them. What decides
+    the order of sums must not depend on the number of tokens, and doesn't."""
+    groups = _k(t) // t["GROUP"]
+    return 4 if groups >= 4 * _WARPS and groups % 4 == 0 else 2
 
 
 def _alone() -> int:
