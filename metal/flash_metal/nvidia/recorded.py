@@ -45,7 +45,7 @@ class _Step:
     arguments: Sequence[Argument]
     blocks: Grid
     threads: Grid
-    shared: int
+    shared: int = 0
 
 
 class _Recorder:
@@ -70,10 +70,9 @@ class _Recorder:
         scalars: Sequence[int],
         blocks: Grid,
         threads: Grid,
-        shared: int = 0,
     ) -> None:
         arguments: list[Argument] = [*map(c_ulonglong, pointers), *map(c_int, scalars)]
-        self.steps.append(_Step(module, arguments, blocks, threads, shared))
+        self.steps.append(_Step(module, arguments, blocks, threads))
 
     def address(self, x: mx.array) -> int:
         """Where `x` lies on the GPU; it is kept until `forget`."""
@@ -233,9 +232,10 @@ class Replay:
         for _ in range(passes - 1):
             self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
         driver().wait()
-        slots = np.arange(position, position + len(tokens) + passes - 1) % SLOTS
-        chosen, logprobs = np.split(self._recording.chosen, 2)
-        return list(zip(chosen[slots].tolist(), logprobs.view(np.float32)[slots].tolist(), strict=True))
+        chosen = self._recording.chosen
+        ids, logprobs = chosen[:SLOTS].tolist(), chosen[SLOTS:].view(np.float32).tolist()
+        places = range(position, position + len(tokens) + passes - 1)
+        return [(ids[at % SLOTS], logprobs[at % SLOTS]) for at in places]
 
     def logits(self, tokens: Sequence[int], position: int, count: int) -> NDArray[np.float32]:
         """A pass of `tokens`, 1 to 64, at `position`: the logits of the last `count`, at most 8, float32
