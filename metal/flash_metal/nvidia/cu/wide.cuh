@@ -1,20 +1,18 @@
 // The products of C times eight tokens, whose images lie one after another in memory. Each column gets its sums in
-// the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. A warp takes R tiles
-// of 16 rows, and as many shares, or the block as many times R tiles, as make WARPS warps.
+// the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. A block takes R tiles
+// of 16 rows, its warps the shares in turn.
 template <typename P, int WARPS, int R, int C, typename Rows, typename Done>
 __device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles, Rows rows,
                                   Done done) {
-  constexpr int ROWS = WARPS > P::SPLIT ? WARPS / P::SPLIT : 1;
   const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
-  const int block = ROWS > 1 ? warp / P::SPLIT : 0;
   earlier();
-  for (int share = ROWS > 1 ? warp % P::SPLIT : warp; share < P::SPLIT; share += WARPS) {
+  for (int share = warp; share < P::SPLIT; share += WARPS) {
     float sums[R][C][4] = {};
     typename P::Rows from[R];
     typename P::Slice slices[2][R];
 #pragma unroll
     for (int r = 0; r < R; r++) {
-      const int tile = min((int(blockIdx.x) * ROWS + block) * R + r, tiles - 1);
+      const int tile = min(int(blockIdx.x) * R + r, tiles - 1);
       from[r] = product.at(rows(tile, g), rows(tile, g + 8), share);
       product.load(slices[0][r], from[r], share, 0);
     }
@@ -48,19 +46,19 @@ __device__ inline void wide_tiles(const P& product, const uint4* images, float4*
     for (int r = 0; r < R; r++) {
 #pragma unroll
       for (int c = 0; c < C; c++) {
-        scratch[(((block * P::SPLIT + share) * R + r) * C + c) * 32 + lane] =
+        scratch[((share * R + r) * C + c) * 32 + lane] =
             make_float4(sums[r][c][0], sums[r][c][1], sums[r][c][2], sums[r][c][3]);
       }
     }
   }
   __syncthreads();
-  for (int one = warp; one < ROWS * R * C; one += WARPS) {
-    const int from = one / (R * C), r = one / C % R, c = one % C;
-    const int tile = (int(blockIdx.x) * ROWS + from) * R + r;
+  for (int one = warp; one < R * C; one += WARPS) {
+    const int r = one / C, c = one % C;
+    const int tile = int(blockIdx.x) * R + r;
     if (tile >= tiles) continue;
     float sums[4];
     for (int share = 0; share < P::SPLIT; share++) {
-      const float4 more = scratch[(((from * P::SPLIT + share) * R + r) * C + c) * 32 + lane];
+      const float4 more = scratch[((share * R + r) * C + c) * 32 + lane];
       sums[0] = share ? sums[0] + more.x : more.x;
       sums[1] = share ? sums[1] + more.y : more.y;
       sums[2] = share ? sums[2] + more.z : more.z;
