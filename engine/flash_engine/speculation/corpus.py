@@ -26,7 +26,7 @@ class Corpus:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.index = SuffixIndex()
-        self.tokenizer = tokenizer
+        self._tokenizer = tokenizer
         self._texts: OrderedDict[str, str] = OrderedDict()
         self._pending: deque[str] = deque(maxlen=_OPEN_TEXTS * _MOST // _STEP)
 
@@ -50,7 +50,7 @@ class Corpus:
     def step(self) -> bool:
         """Read a little of what has changed; whether more is left to read."""
         if self._pending:
-            self.index.add(self.tokenizer.encode(self._pending.popleft()))
+            self.index.add(self._tokenizer.encode(self._pending.popleft()))
         if len(self.index) > CAPACITY:
             self._begin_anew()
         return bool(self._pending)

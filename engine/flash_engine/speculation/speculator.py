@@ -183,8 +183,7 @@ class Speculator:
 
     def fork(self) -> Self:
         """For a fork of the session, with a tally of its own."""
-        model, texts = self._model and self._model.fork(), self._texts and self._texts.fork()
-        return type(self)(self._controller, model, texts, self._clock)
+        return type(self)(self._controller, self._model and self._model.fork(), self._texts, self._clock)
 
     def _hopeless(self, tokens: Sequence[int]) -> Choice | None:
         """Why without any search nothing can be drafted: the draft model is not to be asked, and the texts do not know

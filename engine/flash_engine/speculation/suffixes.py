@@ -2,8 +2,8 @@
 
 Chains of earlier places with the same last three tokens, the latest first, as deflate (RFC 1951, section 4) keeps them;
 a query follows a chain and compares backwards. It finds the same longest match as a suffix automaton where that
-has three tokens or more and is among the latest places, and unlike one it takes a microsecond a token and about
-100 bytes in plain Python, with no copies of states.
+has three tokens or more and is among the latest places, and unlike one it takes half a microsecond a token and
+some 70 bytes in plain Python, with no copies of states.
 """
 
 from __future__ import annotations
@@ -77,8 +77,3 @@ class SuffixIndex:
         """Up to `count` tokens of the text from `place` on."""
         text = self._tokens[place : place + count].tolist()
         return text[: text.index(_GAP)] if _GAP in text else text
-
-    def before(self, place: int, count: int) -> list[int]:
-        """Up to `count` tokens of the text before `place`."""
-        text = self._tokens[max(place - count, 0) : place].tolist()
-        return text[len(text) - text[::-1].index(_GAP) :] if _GAP in text else text
