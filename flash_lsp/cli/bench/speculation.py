@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,12 +37,11 @@ def speculation(
     """Speed-up of speculative over plain decoding: infilling, edits that repeat text, fresh code, random text."""
     from rich.console import Console
     from rich.progress import Progress
-    from rich.table import Table
 
     from flash_engine import Engine
     from flash_lsp.bench import speculation as bench
     from flash_lsp.bench.quality import standard_library
-    from flash_lsp.cli.figures import write_json
+    from flash_lsp.cli.figures import figures_table, write_json
 
     folder = sources or standard_library()
     if not folder.is_dir():
@@ -63,36 +63,10 @@ def speculation(
                 progress=lambda stage, share: bar.update(task, description=stage, completed=share),
             )
     where = figures["machine"]
-    table = Table(
-        title=f"{figures['model']} with draft {figures['draft']} on {figures['backend']}, {where['processor']}",
-        title_justify="left",
-    )
-    for column in (
-        "",
-        "speed-up",
-        "median case",
-        "plain/plain",
-        "plain",
-        "speculative",
-        "tokens a pass",
-        "accepted: model",
-        "text",
-        "equal",
-    ):
-        table.add_column(column, justify="left" if not column else "right")
-    for name, each in figures["workloads"].items():
-        accepted = [f"{each['accepted'][source]}/{each['drafted'][source]}" for source in ("model", "text")]
-        table.add_row(
-            name,
-            f"{each['speedup']:.3f}",
-            f"{each['speedup_median_case']:.2f}",
-            f"{each['plain_against_plain']:.3f}",
-            f"{each['plain_tokens_per_s']:.0f}",
-            f"{each['tokens_per_s']:.0f}",
-            f"{each['tokens_per_pass']:.2f}",
-            *accepted,
-            f"{each['equal']}/{each['cases']}",
-        )
+    columns = {name: _column(each) for name, each in figures["workloads"].items()}
+    rows = {row: [column[row] for column in columns.values()] for row in next(iter(columns.values()))}
+    title = f"{figures['model']} with draft {figures['draft']} on {figures['backend']}, {where['processor']}"
+    table = figures_table(title, {"": [*columns], **rows})
     console = Console()
     console.print(table)
     controller = figures["controller"]
@@ -110,3 +84,21 @@ def speculation(
         )
     if json_file:
         write_json(figures, json_file)
+
+
+def _column(figures: Mapping[str, Any]) -> dict[str, str]:
+    """One workload's column of the table."""
+    accepted = [
+        f"{figures['accepted'][source]} of {figures['drafted'][source]}" for source in ("model", "text")
+    ]
+    return {
+        "speed-up": f"{figures['speedup']:.3f}",
+        "median case": f"{figures['speedup_median_case']:.2f}",
+        "plain/plain, the control": f"{figures['plain_against_plain']:.3f}",
+        "plain, tokens/s": f"{figures['plain_tokens_per_s']:.0f}",
+        "speculative, tokens/s": f"{figures['tokens_per_s']:.0f}",
+        "tokens a pass": f"{figures['tokens_per_pass']:.2f}",
+        "accepted of the draft model": accepted[0],
+        "accepted of texts": accepted[1],
+        "equal cases": f"{figures['equal']} of {figures['cases']}",
+    }
