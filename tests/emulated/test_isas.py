@@ -48,9 +48,12 @@ def test_bundled_model(tmp_path: Path) -> None:
     """The Python package as it is installed here gives there, with tiles, the logits of the scalar kernels here."""
     python = str(Path(sys.executable).resolve())
     launcher = tmp_path / "bundled"
+    # What finds the modules of an editable installation: the site module would import it.
+    finders = [name for name in sys.modules if name.startswith("_editable_")]
     launcher.write_text(
         f"#!{python} -S\nimport runpy, sys\n"
         f"sys.path[:] = {[path for path in sys.path if path]}\n"
+        f"for name in {finders}: __import__(name)\n"
         f"sys.argv[1:] = sys.argv[1:] or {ISAS[:3]}\n"
         f"runpy.run_path({str(HERE / 'bundled.py')!r}, run_name='__main__')\n"
     )
