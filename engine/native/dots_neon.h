@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "lanes_neon.h"
+#include "query_bytes.h"
 
 namespace {
 
@@ -90,9 +91,6 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
     for (int i = 0; i < 4; ++i) out[t].v[i] = vaddq_s32(out[t].v[i], offset);
   }
 }
-
-using QueryValue = std::int8_t;
-inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
 
 template <int R, int N>
 inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t*,

@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
 #include "lanes_scalar.h"
+#include "query_bytes.h"
 
 namespace {
 
@@ -43,11 +43,7 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
     }
 }
 
-// A query as key_dots reads it.
-using QueryValue = std::int8_t;
-inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
-
-// out[n][r] lane i = key 16 n + i times query r, whose values have the sum sums[r].
+// out[n][r] lane i = key 16 n + i times query r, as arrange_query left it; its values have the sum sums[r].
 template <int R, int N>
 inline void key_dots(const std::uint8_t* keys, int dim, const QueryValue (*queries)[256], const std::int32_t*,
                      I (&out)[N][R]) {

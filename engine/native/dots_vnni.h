@@ -1,13 +1,13 @@
 // dots_scalar.h with vpdpbusd, for any register width: the including file defines, beside its lanes, `Bytes` (a
 // register), kParts (registers for 16 lanes), part, zero_bytes, load_bytes, splat_word, `Word` (four bytes for every
 // lane: a register or a memory operand), word_at, dot(acc, unsigned, signed), low_nibbles, high_nibbles, add_words,
-// kTokenTile, kQueries and
-// kValueSpans.
+// kTokenTile, kQueries and kValueSpans.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include "query_bytes.h"
 
 namespace {
 
@@ -74,9 +74,6 @@ inline void byte_dots(const std::uint8_t* w, const std::int8_t* x, std::ptrdiff_
 // As many as keep both multipliers busy.
 template <int R>
 constexpr int kKeyTiles = R * kParts >= 8 ? 1 : R * kParts >= 3 ? 8 / (R * kParts) : 4;
-
-using QueryValue = std::int8_t;
-inline void arrange_query(const std::int8_t* quants, int dim, QueryValue* out) { std::memcpy(out, quants, dim); }
 
 // Keys are stored with 128 added: start from -128 times the sum of the query.
 template <int R, int N>

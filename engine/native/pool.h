@@ -41,6 +41,8 @@ class Crew {
   int end_unit(int units) const;
 
  private:
+  std::uint64_t begin_of(std::uint64_t part, int units) const;
+
   static constexpr int kPatience = 32;  // spins, some hundred nanoseconds
   static constexpr std::size_t kAhead = std::size_t{64} << 10;
   static constexpr int kLine = 64;
@@ -120,8 +122,10 @@ inline bool Pool::cancelled() {
 
 inline int Crew::threads() const { return pool_.size(); }
 
-inline int Crew::first_unit(int units) const { return static_cast<int>(std::int64_t{thread_} * units / threads()); }
-inline int Crew::end_unit(int units) const { return static_cast<int>((std::int64_t{thread_} + 1) * units / threads()); }
+inline std::uint64_t Crew::begin_of(std::uint64_t part, int units) const { return part * units / pool_.size_; }
+
+inline int Crew::first_unit(int units) const { return static_cast<int>(begin_of(thread_, units)); }
+inline int Crew::end_unit(int units) const { return static_cast<int>(begin_of(thread_ + 1, units)); }
 
 template <class Work>
 void Crew::share(int units, int grain, const Work& work) {
@@ -138,8 +142,8 @@ void Crew::share(int units, int grain, const Work& work) {
 
 template <class Work>
 void Crew::compute(std::uint64_t part, std::uint64_t base, int units, int grain, const Work& work) {
-  const std::uint64_t from = base + part * units / pool_.size_;
-  const std::uint64_t to = base + (part + 1) * units / pool_.size_;
+  const std::uint64_t from = base + begin_of(part, units);
+  const std::uint64_t to = base + begin_of(part + 1, units);
   std::atomic<std::uint64_t>& next = pool_.parts_[part].next;
   std::uint64_t computed = 0;
   std::uint64_t seen = next.load(std::memory_order_acquire);

@@ -44,8 +44,6 @@ def demo(
     )
     typed = f"{figures['accepted']} of {figures['typed']}"
     rows = replay_rows(figures) | {"characters from accepted suggestions": typed}
-    console.print(
-        figures_table(f"flash-lsp demo: {figures['file']}", {name: [value] for name, value in rows.items()})
-    )
+    console.print(figures_table(f"flash-lsp demo: {figures['file']}", [rows]))
     if json_file:
         write_json(figures, json_file)

@@ -26,14 +26,14 @@ def number(value: float | None, unit: str = "") -> str:
     return "-" if value is None else f"{value:,.4g} {unit}".rstrip()
 
 
-def figures_table(title: str, rows: Mapping[str, Sequence[str]]) -> Table:
-    """What was measured, and its figures in one column each."""
+def figures_table(title: str, columns: Sequence[Mapping[str, str]]) -> Table:
+    """What was measured, by the names of the first of `columns`, and the figures of each."""
     table = Table(
         title=title, title_justify="left", title_style="bold", show_header=False, caption_justify="left"
     )
     table.add_column(style="dim")
-    for name, values in rows.items():
-        table.add_row(name, *values)
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
     for column in table.columns[1:]:
         column.justify = "right"
     return table

@@ -141,7 +141,7 @@ def _speculation_table(model: str, known: dict[str, Any]) -> Table:
         **{f"rounds: {choice}": percent(count / rounds) for choice, count in known["choices"].items()},
     }
     title = f"speculation: {model}, {known['day']}"
-    return figures_table(title, {name: [value] for name, value in rows.items()})
+    return figures_table(title, [rows])
 
 
 def sparkline(values: list[int]) -> str:

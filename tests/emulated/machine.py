@@ -9,6 +9,7 @@ from pathlib import Path
 
 BOCHS = Path(__file__).parents[2] / ".cache" / "bochs"
 
+_SECONDS = 3000
 _INIT = Path(__file__).with_name("init.cpp")
 # Bochs lets Linux believe that long string instructions are slow and short ones fast: memmove then goes wrong.
 _BOOT_LOADER = """\
@@ -42,13 +43,12 @@ def run(
     *,
     files: Iterable[Path] = (),
     megabytes: int = 512,
-    timeout: float = 3000,
 ) -> str:
     """What the console shows while init.cpp runs `programs`, in the order of their names.
 
     folder: an empty one for what the machine is made of. files: what else is there, the C library for one, under the
     same names as here. Raises RuntimeError with the console's text when the machine does not come to its end within
-    `timeout` seconds.
+    _SECONDS.
     """
     root = folder / "root"
     for name in ("dev", "proc", "tests"):
@@ -75,7 +75,7 @@ def run(
     settings.write_text(_MACHINE.format(bochs=BOCHS, folder=folder, megabytes=megabytes))
     command = [BOCHS / "bochs", "-q", "-f", settings]
     try:
-        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
+        process = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS)
         ended = "shutdown requested" in process.stdout + process.stderr
     except subprocess.TimeoutExpired:
         ended = False

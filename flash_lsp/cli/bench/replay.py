@@ -80,9 +80,9 @@ def replay(
             settings=settings,
             progress=lambda typed: progress.advance(task, typed),
         )
-    rows = {name: [rows[name] for rows in map(_rows, figures["runs"])] for name in _rows(figures["runs"][0])}
+    columns = [_column(each) for each in figures["runs"]]
     machine = figures["machine"]
-    table = figures_table("Replay of " + ", ".join(path.name for path in paths), rows)
+    table = figures_table("Replay of " + ", ".join(path.name for path in paths), columns)
     table.caption = f"{machine['cores']} cores, {' '.join(machine['cpu_features'])}"
     Console().print(table)
     if json_file:
@@ -93,7 +93,7 @@ def replay(
         plots.timeline(figures["runs"], png)
 
 
-def _rows(run: Mapping[str, Any]) -> dict[str, str]:
+def _column(run: Mapping[str, Any]) -> dict[str, str]:
     """One column of the table."""
     from flash_lsp.cli.figures import number, percent, replay_rows
 

@@ -63,10 +63,9 @@ def speculation(
                 progress=lambda stage, share: bar.update(task, description=stage, completed=share),
             )
     where = figures["machine"]
-    columns = {name: _column(each) for name, each in figures["workloads"].items()}
-    rows = {row: [column[row] for column in columns.values()] for row in next(iter(columns.values()))}
+    columns = [{"": name} | _column(each) for name, each in figures["workloads"].items()]
     title = f"{figures['model']} with draft {figures['draft']} on {figures['backend']}, {where['processor']}"
-    table = figures_table(title, {"": [*columns], **rows})
+    table = figures_table(title, columns)
     console = Console()
     console.print(table)
     controller = figures["controller"]
