@@ -21,6 +21,10 @@ _LINE_SIZES = range(_MIN_GOLD, 200)
 _FILE_SIZES = range(500, 300_000)
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _CLOSERS = ")]}:;,"
+_DOCSTRING = re.compile(r'^[ \t]*"""([A-Z][^"]{800,})"""', re.MULTILINE)
+_WORD_END = re.compile(rf"(?<=\S)(?= \S.{{{_MIN_GOLD}}})")
+_TOLD = 300
+"""Characters of a docstring before the cursor, and after it, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,26 @@ def rest_of_line(folder: Path, *, count: int, seed: int) -> list[Case]:
     rng.shuffle(places)
     cases = (_cut(path, texts[path], start, end, rng) for path, start, end in places[:count])
     return list(cases)
+
+
+def in_docstring(folder: Path, *, count: int, seed: int) -> list[Case]:
+    """`count` cases, or as many as there are, from long docstrings of Python files under `folder`, each of another
+    file, cut after a word well inside. The same files and seed give the same cases."""
+    texts = [(path, text) for path, text in source_files(folder) if path.endswith(".py")]
+    rng = random.Random(seed)
+    rng.shuffle(texts)
+    cases: list[Case] = []
+    for path, text in texts:
+        places = [
+            place.start()
+            for told in _DOCSTRING.finditer(text)
+            for place in _WORD_END.finditer(text, told.start(1) + _TOLD, told.end(1) - _TOLD)
+        ]
+        if places and len(cases) < count:
+            cut = rng.choice(places)
+            gold = text[cut : text.index("\n", cut)].rstrip()
+            cases.append(_at(path, text, cut, cut + len(gold)))
+    return cases
 
 
 def with_closers_right(case: Case) -> Case | None:
@@ -97,7 +121,11 @@ def _cut(path: str, text: str, start: int, end: int, rng: random.Random) -> Case
     tokens = [token.span() for token in _TOKEN.finditer(line)]
     boundaries = [first for first, _ in tokens if first <= last]
     inside = [at for first, after in tokens for at in range(first + 1, after) if at <= last]
-    cut = start + rng.choice(inside if inside and rng.random() < 0.5 else boundaries)
+    return _at(path, text, start + rng.choice(inside if inside and rng.random() < 0.5 else boundaries), end)
+
+
+def _at(path: str, text: str, cut: int, end: int) -> Case:
+    """The case of a cursor at `cut`, its gold up to `end`."""
     before = text[max(cut - _PREFIX, 0) : cut]
     if cut > _PREFIX:
         before = before[before.find("\n") + 1 :]

@@ -17,17 +17,18 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle, permutations
 from pathlib import Path
 from typing import Any
 
 from flash_engine import Engine, FlashError, Generation, Session
 from flash_engine.speculation import Tally
-from flash_lsp.bench.cases import rest_of_line
+from flash_lsp.bench.cases import Case, in_docstring, rest_of_line
 from flash_lsp.bench.machine import machine
 from flash_lsp.completer import Completer
 
-WORKLOADS = ("infill", "edit", "fresh", "random")
+WORKLOADS = ("infill", "edit", "fresh", "prose", "random")
 MAX_TOKENS = 48
 _SEED = 3
 _COPIED_LINES = 14
@@ -133,8 +134,9 @@ def run(
     workloads: Sequence[str] = WORKLOADS,
     progress: Report,
 ) -> dict[str, Any]:
-    """Measure `count` cases of each of `workloads`: infilling, edits that repeat text of the buffer, fresh code and
-    random text, with the files under `sources`. draft: what the engine was loaded with, for the record.
+    """Measure `count` cases of each of `workloads`: infilling, edits that repeat text of the buffer, fresh code,
+    docstrings and random text, with the files under `sources`; a workload for which they have nothing is left out.
+    draft: what the engine was loaded with, for the record.
 
     Infilling is the rest of a line in half of the cases and MAX_TOKENS tokens in the others, which all other workloads
     generate too. Returns {"machine", "model", "backend", "draft", "workloads", "controller", "acceptance_by_position"}
@@ -144,11 +146,13 @@ def run(
     if engine.speculation is None:
         raise FlashError("the engine decodes plainly: load it with speculation to measure that")
     bench = Bench(engine, sources, count)
-    jobs = {"infill": bench.infill, "edit": bench.edit, "fresh": bench.fresh, "random": bench.random}
+    jobs = bench.workloads()
     outcomes: dict[str, dict[str, Any]] = {}
     for number, name in enumerate(workloads):
         progress(name, number / len(workloads))
-        outcomes[name] = engine.submit(lambda make=jobs[name]: bench.measure(make())).result()  # type: ignore[misc]
+        outcome = engine.submit(partial(bench.measure, jobs[name]())).result()
+        if outcome.cases:
+            outcomes[name] = outcome.figures()
     controller = engine.speculation.figures()
     return {
         "machine": machine(),
@@ -168,6 +172,7 @@ class Bench:
     def __init__(self, engine: Engine, sources: Path, count: int) -> None:
         self._engine = engine
         self._completer = Completer(engine)
+        self._sources = sources
         self._count = count
         self._cases = rest_of_line(sources, count=2 * count, seed=_SEED)
         self._reader = engine.plain_session()
@@ -175,6 +180,11 @@ class Bench:
         self._control = engine.plain_session()
         self._speculative = engine.session()
         self._rested = -math.inf
+
+    def workloads(self) -> dict[str, Callable[[], Iterator[Job]]]:
+        """By name (WORKLOADS)."""
+        makers = (self.infill, self.edit, self.fresh, self.prose, self.random)
+        return dict(zip(WORKLOADS, makers, strict=True))
 
     def infill(self) -> Iterator[Job]:
         """Rest of the line, and further, with text after the cursor; the buffer lacks the line that is written."""
@@ -194,9 +204,11 @@ class Bench:
 
     def fresh(self) -> Iterator[Job]:
         """Code goes on at the end of a file."""
-        for case in self._cases[self._count :]:
-            prompt = self._prompt(case.path, case.prefix, "")
-            yield Job(prompt.tokens, prompt.held, buffer=case.prefix[: case.prefix.rfind("\n") + 1])
+        return map(self._at_end, self._cases[self._count :])
+
+    def prose(self) -> Iterator[Job]:
+        """A docstring goes on at the end of a file."""
+        return map(self._at_end, in_docstring(self._sources, count=self._count, seed=_SEED))
 
     def random(self) -> Iterator[Job]:
         """Random tokens, continued by draws: unlike greedy text after random tokens it does not repeat itself."""
@@ -206,7 +218,7 @@ class Bench:
         for number in range(self._count):
             yield Job(rng.choices(text_tokens, k=_RANDOM_PROMPT), seed=number)
 
-    def measure(self, jobs: Iterator[Job]) -> dict[str, Any]:
+    def measure(self, jobs: Iterator[Job]) -> Outcome:
         outcome = Outcome()
         before = self._speculative.speculation
         orders = cycle(permutations(range(3)))
@@ -222,7 +234,7 @@ class Bench:
                         writings[each].go_on()
             outcome.add(*writings)
         outcome.tally = self._speculative.speculation.since(before)
-        return outcome.figures()
+        return outcome
 
     def _read(self, job: Job) -> float:
         """All sessions have the prompt read, in the same way, and the tokenizer knows what its end allows; then what
@@ -257,6 +269,10 @@ class Bench:
             seed=job.seed,
         )
         return Writing(generation, job)
+
+    def _at_end(self, case: Case) -> Job:
+        prompt = self._prompt(case.path, case.prefix, "")
+        return Job(prompt.tokens, prompt.held, buffer=case.prefix[: case.prefix.rfind("\n") + 1])
 
     def _prompt(self, path: str, prefix: str, suffix: str) -> Any:
         return self._completer.prompt(path, prefix, suffix, max_tokens=MAX_TOKENS)

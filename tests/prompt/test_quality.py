@@ -9,7 +9,7 @@ from engine.scripted import CONFIG, ScriptedBackend
 
 from flash_engine import Engine, Tokenizer
 from flash_lsp.bench import quality
-from flash_lsp.bench.cases import Case, rest_of_line, with_closers_right, with_tail_right
+from flash_lsp.bench.cases import Case, in_docstring, rest_of_line, with_closers_right, with_tail_right
 
 SOURCE = "".join(f"def function_{n}(argument):\n    return compute(argument, [{n}])\n\n\n" for n in range(60))
 
@@ -47,6 +47,26 @@ def test_the_seed_decides(folder: Path) -> None:
     assert rest_of_line(folder, count=20, seed=1) == rest_of_line(folder, count=20, seed=1)
     assert rest_of_line(folder, count=20, seed=1) != rest_of_line(folder, count=20, seed=2)
     assert rest_of_line(folder / "pkg", count=10_000, seed=1)[0].path == "a.py"
+
+
+def test_cases_inside_docstrings(folder: Path) -> None:
+    told = "Says what it does, word by word.\n    " * 40
+    for name in ("told.py", "more.py"):
+        (folder / name).write_text(f'def f():\n    """{told}"""\n    return "nothing"\n')
+    cases = in_docstring(folder, count=5, seed=1)
+    assert {case.path for case in cases} == {"told.py", "more.py"}
+    for case in cases:
+        text = (folder / case.path).read_text()
+        assert case.prefix + case.gold + case.suffix in text
+        assert case.gold[0] == " "
+        assert not case.prefix[-1].isspace()
+        assert (
+            300
+            <= text.index(case.prefix + case.gold) + len(case.prefix) - text.index("Says")
+            <= len(told) - 300
+        )
+    assert cases == in_docstring(folder, count=5, seed=1)
+    assert in_docstring(folder, count=1, seed=1) == cases[:1]
 
 
 def test_text_moved_right_of_the_cursor() -> None:

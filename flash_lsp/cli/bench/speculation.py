@@ -26,7 +26,7 @@ def speculation(
     workload: Annotated[
         list[str] | None,
         typer.Option(
-            help="infill, edit, fresh or random; may be given more than once (default: all).",
+            help="infill, edit, fresh, prose or random; may be given more than once (default: all).",
             show_default=False,
         ),
     ] = None,
@@ -34,7 +34,7 @@ def speculation(
     threads: Threads = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Speed-up of speculative over plain decoding: infilling, edits that repeat text, fresh code, random text."""
+    """Speed-up of speculative over plain decoding: infilling, repeating edits, fresh code, docstrings, random text."""
     from rich.console import Console
     from rich.progress import Progress
 
