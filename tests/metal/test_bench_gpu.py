@@ -9,6 +9,7 @@ import mlx.core as mx
 import pytest
 
 from flash_engine.backends.fused import FusedCache
+from flash_engine.speculation import Controller, DraftCosts, PassCosts, Source
 from flash_lsp.bench.gpu import run, speculation
 from flash_lsp.bench.gpu.shapes import SHAPES, Shape
 from flash_lsp.bench.gpu.speculation import Place
@@ -61,6 +62,8 @@ def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["model"]["infill"]["by_draft_length"][2]["tokens_per_pass"] == 3
     assert found["text"]["edit"]["by_draft_length"][0]["tokens_per_pass"] == 8
     assert found["both"]["edit"]["by_draft_length"][2]["speedup"] > 0
+    assert found["model"]["infill"]["by_draft_length"]["stopped"]["tokens_per_pass"] > 1
+    assert found["acceptance"]["80% a token, recorded"]["first"] == 1
 
 
 class Text:
@@ -82,14 +85,19 @@ class Text:
         return self.choose(whole, cache, vocabulary=vocabulary)[-count:]
 
 
-def test_drafts_are_rolled_back() -> None:
-    """Both caches hold what is committed, whatever is accepted, and the draft model reads what it has not read."""
-    bench: Any = speculation.Bench.__new__(speculation.Bench)
-    bench._context, bench._vocabulary = 1, 256
-    bench.main, bench.draft = Text(), Text()
-    bench._main_cache, bench._draft_cache = (FusedCache(mx.zeros((4,))) for _ in range(2))
-    for cache in (bench._main_cache, bench._draft_cache):
+@pytest.fixture
+def bench() -> Any:
+    made: Any = speculation.Bench.__new__(speculation.Bench)
+    made._context, made._vocabulary = 1, 256
+    made.main, made.draft = Text(), Text()
+    made._main_cache, made._draft_cache = (FusedCache(mx.zeros((4,))) for _ in range(2))
+    for cache in (made._main_cache, made._draft_cache):
         cache.hold(1)
+    return made
+
+
+def test_drafts_are_rolled_back(bench: Any) -> None:
+    """Both caches hold what is committed, whatever is accepted, and the draft model reads what it has not read."""
     right = [3, 9, 9, 9, 0, 1, 9, 2, 9, 9, 3, 9, 9, 9, 0]
     places = [Place(0, 0, each) for each in right]
     places[7] = Place(4, 2, 9)
@@ -100,14 +108,50 @@ def test_drafts_are_rolled_back() -> None:
     assert bench._main_cache.length == 15
 
 
+def test_drafts_stop_where_the_controller_says(bench: Any) -> None:
+    controller = Controller(PassCosts([1 + 0.1 * more for more in range(8)]), DraftCosts(1e-3, 1e-3))
+    places = [Place(0, 0, 7, (9,) * 7) for _ in range(8)]
+    places += [Place(0, 0, 1, (9, 9, 0, 9, 9, 9, 9)) for _ in range(2)]
+    places += [Place(3, 3, 0, ()), *[Place(0, 0, 0, (9,) * 7)] * 3, Place(0, 0, 0, ())]
+    run = bench.speculative(iter(places), 15, controller)
+    assert (run.tokens, run.passes) == (15, 4)
+    assert [len(part) for part in bench.main.passes] == [8, 3, 4, 1]
+    assert [part[0] for part in bench.draft.passes] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11]
+    chances = controller.acceptance[Source.MODEL].chances
+    assert chances[0] == 0.05
+    assert 0.9 < chances[9] < 0.95
+
+
 def test_acceptance() -> None:
     made = Acceptance.of_chances([[True, True, False, True]])
     assert made.texts == (((7, 2), (7, 1), (7, 0), (7, 1)),)
     assert made.rate == 0.75
     assert made.by_position()[:3] == [0.75, pytest.approx(1 / 3), 0.0]
+    assert made.grades == (((9,) * 7,) * 4,)
     assert abs(Acceptance.at_rate(0.8, texts=200).rate - 0.8) < 0.02
+    assert Acceptance.at_rate(0.8, texts=1).grades[0][0] == (8,) * 7
     recorded = Trace.load()
-    assert all(0.5 < each.rate < 1 for each in (*recorded.model.values(), *recorded.text.values()))
+    for source in (recorded.model, recorded.text):
+        for each in source.values():
+            assert 0.5 < each.rate < 1
+            assert [[len(grades) for grades in text] for text in each.grades] == [
+                [drafted for drafted, _ in text] for text in each.texts
+            ]
+
+
+def test_recorded_acceptance() -> None:
+    found = Acceptance.recorded([["987 95 ", "210"]])
+    assert found.texts == (((3, 2), (2, 1), (0, 0)),)
+    assert found.grades == (((9, 8, 7), (9, 5), ()),)
+
+
+def test_texts_near_a_rate() -> None:
+    texts = [[True] * 4, [False] * 4, [True, True, False, True], [True, False, True, False]]
+    parts = [Acceptance.of_chances([each], grade) for grade, each in enumerate(texts)]
+    near = Acceptance.joined(parts).near(0.6, 2)
+    assert near.rate == 0.625
+    assert [text[0][0] for text in near.grades] == [3, 2]
+    assert Acceptance.joined(parts).near(0.1, 9).rate == 9 / 16
 
 
 def test_bytes() -> None:

@@ -4,58 +4,63 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flash_engine import Engine
-from flash_engine.speculation import LONGEST, Bounds, TextDrafter
+from flash_engine.common import common_tokens
+from flash_engine.speculation import LONGEST, Bounds, Draft, ModelDrafter, Source, TextDrafter
+from flash_engine.speculation.draft import GRADES
 from flash_lsp.bench import speculation
-from flash_lsp.bench.gpu.trace import TRACE, run_of_right
+from flash_lsp.bench.gpu.trace import TRACE
 from flash_lsp.bench.quality import standard_library
+
+_WHOLE = ([0.0] * LONGEST, [1.0] * GRADES)
+"""Bars and chances by which the draft model never stops."""
+WORKLOADS = ("infill", "edit", "fresh", "prose")
 
 
 def record(engine: Engine, sources: Path, count: int, source: str) -> dict[str, Any]:
-    """The content of TRACE, of an engine with a draft model and `count` cases of each workload.
+    """The content of TRACE, of an engine with a draft model and `count` cases of each of WORKLOADS.
 
-    model: for each text a digit a token, 1 where the draft model's most likely token after the same text is the main
-    model's. text: for each text two strings, at each place the length of the draft from texts, and how much is right.
+    For each workload, drafts of the draft model and of texts at the places of the main model's greedy texts, as
+    Acceptance.recorded reads them.
     """
-    bench = speculation.Bench(engine, sources, count)
-    workloads = {"infill": bench.infill, "edit": bench.edit, "fresh": bench.fresh}
+    workloads = speculation.Bench(engine, sources, count).workloads()
     recorded = {
-        name: engine.submit(partial(_record, engine, list(make()))).result()
-        for name, make in workloads.items()
+        name: engine.submit(partial(_record, engine, list(workloads[name]()))).result() for name in WORKLOADS
     }
     return {"source": source, "workloads": recorded}
 
 
-def _record(engine: Engine, jobs: Sequence[speculation.Job]) -> dict[str, Any]:
+def _record(engine: Engine, jobs: Sequence[speculation.Job]) -> dict[Source, list[list[str]]]:
     assert engine.draft is not None
-    model, text = [], []
-    drafter = TextDrafter(engine.corpus)
+    found: dict[Source, list[list[str]]] = {source: [] for source in Source}
+    texts = TextDrafter(engine.corpus)
     bounds = Bounds(engine.tokenizer, LONGEST, b"", frozenset(), b"")
     for job in jobs:
         plain = engine.plain_session()
         plain.sync(job.prompt)
-        tokens = [token.id for token in plain.generate(max_tokens=speculation.MAX_TOKENS)]
-        if not tokens:
+        text = [token.id for token in plain.generate(max_tokens=speculation.MAX_TOKENS + LONGEST)]
+        if not text:
             continue
-        whole = [*job.prompt, *tokens]
-        rows = engine.draft.forward(whole[:-1], engine.draft.new_cache(), logits=len(tokens))
-        right = rows[:, : engine.tokenizer.vocab_size].argmax(-1) == tokens
-        model.append("".join("1" if each else "0" for each in right))
         engine.corpus.update("buffer", job.buffer)
         while engine.corpus.step():
             pass
-        drafts = [drafter.draft(whole[:place], bounds).tokens for place in range(len(job.prompt), len(whole))]
-        runs = [
-            run_of_right([a == b for a, b in zip(draft, tokens[at:], strict=False)])
-            for at, draft in enumerate(drafts)
-        ]
-        text.append(["".join(map(str, map(len, drafts))), "".join(map(str, runs))])
-    return {"model": model, "text": text}
+        model = ModelDrafter(engine.draft)
+        drafters: dict[Source, Callable[[list[int]], Draft]] = {
+            Source.MODEL: lambda tokens, model=model: model.draft(tokens, bounds, *_WHOLE),  # type: ignore[misc]
+            Source.TEXT: lambda tokens: texts.draft(tokens, bounds),
+        }
+        for source, draft in drafters.items():
+            places = range(min(len(text), speculation.MAX_TOKENS))
+            drafts = [draft([*job.prompt, *text[:place]]) for place in places]
+            grades = ("".join(map(str, each.grades)) for each in drafts)
+            runs = (common_tokens(each.tokens, text[place:]) for place, each in enumerate(drafts))
+            found[source].append([" ".join(grades), "".join(map(str, runs))])
+    return found
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ without speculation of the same build, in the same run and in turn with the othe
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -15,11 +16,14 @@ from itertools import chain, cycle
 from typing import Any, NamedTuple
 
 import mlx.core as mx
+import numpy as np
 
 from flash_engine.backends.fused import FusedBackend, FusedCache
 from flash_engine.config import ModelConfig
+from flash_engine.drafting import DraftRule, draft_by_tokens
 from flash_engine.rope import Rope
-from flash_engine.speculation import LONGEST
+from flash_engine.speculation import LONGEST, Controller, DraftCosts, PassCosts, Source
+from flash_engine.speculation.draft import GRADES
 from flash_lsp.bench.gpu import measure, shapes
 from flash_lsp.bench.gpu.fused import Fused
 from flash_lsp.bench.gpu.run import Progress
@@ -35,15 +39,18 @@ RATE = 0.8
 """Acceptance a token of the made-up trace."""
 LENGTHS = (2, 3, 4, 5)
 """Tokens that the draft model drafts a round."""
+STOPPED = "stopped"
+"""As many as the engine's controller wants, by how sure the draft model was of each."""
 
 
 class Place(NamedTuple):
     """A place in a text: the length of the draft from texts there, 0 for none, and how many tokens of it, and of a
-    draft of 7 by the draft model, are right."""
+    draft by the draft model, are right; and the grades of that one's tokens."""
 
     text: int
     text_right: int
     model_right: int
+    grades: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -113,38 +120,66 @@ class Bench:
         found = self.main.greedy([1], kept, text, vocabulary=self._vocabulary)
         return Run(len(found), text, time.perf_counter() - begin)
 
-    def speculative(self, places: Iterator[Place], text: int, length: int) -> Run:
-        """`text` tokens, each round with the draft from texts if there is one, else with one of `length` tokens by the
-        draft model. `places` tells what is accepted at each place."""
+    def speculative(self, places: Iterator[Place], text: int, drafts: int | Controller) -> Run:
+        """`text` tokens, each round with the draft from texts if there is one, else with one by the draft model, of so
+        many tokens or as long as the controller says. `places` tells what is accepted at each place."""
         main, draft = self._main_cache, self._draft_cache
         main.trim(self._context)
         draft.trim(self._context)
         given, unread, run = 1, [1], Run()
         begin = time.perf_counter()
         while run.tokens < text:
-            place = next(places)
+            place, read = next(places), draft.length
             if place.text:
                 tokens = [(given + 1 + i) % self._vocabulary for i in range(place.text)]
                 right = place.text_right
-            elif length:
-                drafted = self.draft.greedy(unread, draft, length, vocabulary=self._vocabulary)
-                tokens, right = [token for token, _ in drafted], min(place.model_right, length)
+            elif isinstance(drafts, int):
+                found = (
+                    self.draft.greedy(unread, draft, drafts, vocabulary=self._vocabulary) if drafts else []
+                )
+                tokens, right = [token for token, _ in found], min(place.model_right, drafts)
             else:
-                tokens, right = [], 0
+                tokens = self._stopped(unread, place, drafts)
+                right = min(place.model_right, len(tokens))
             chosen = self.main.choose([given, *tokens], main, vocabulary=self._vocabulary)
             main.trim(main.length - (len(tokens) - right))
             given = chosen[right][0]
-            if place.text:
-                unread = [*unread, *tokens[:right], given]
-            elif length:
-                draft.trim(min(draft.length, main.length))
-                unread = [*tokens[length - (main.length - draft.length) :], given]
+            draft.trim(min(draft.length, main.length))
+            unread = [*[*unread, *tokens][draft.length - read : main.length - read], given]
             run.tokens += right + 1
             run.passes += 1
             for _ in range(right):
                 next(places)
         run.seconds = time.perf_counter() - begin
         return run
+
+    def _stopped(self, unread: Sequence[int], place: Place, controller: Controller) -> list[int]:
+        """What is verified of a draft that ends where the controller says, which learns what is right."""
+        acceptance, begin = controller.acceptance[Source.MODEL], time.perf_counter()
+        bars = controller.bars(0.0, len(place.grades))
+        if not bars:
+            return []
+        rule = DraftRule(bars, acceptance.chances, np.zeros(self._vocabulary, bool))
+        drafted = self._drafted(unread, rule, place.grades)
+        seconds = time.perf_counter() - begin
+        controller.draft_costs.measured(len(drafted), seconds)
+        grades = place.grades[: len(drafted)]
+        for at, grade in enumerate(grades[: place.model_right + 1]):
+            acceptance.judge(grade, at < place.model_right)
+        length, _ = controller.best_length(Source.MODEL, grades, seconds)
+        committed = 1 + min(length, place.model_right)
+        controller.finished(Source.MODEL, committed, seconds + controller.costs.seconds(1 + length))
+        return drafted[:length]
+
+    def _drafted(self, unread: Sequence[int], rule: DraftRule, grades: Sequence[int]) -> list[int]:
+        """A draft by the rule, as if its tokens were of these grades."""
+        sure = iter(grades)
+
+        def choose(tokens: Sequence[int]) -> tuple[int, float]:
+            ((token, _),) = self.draft.greedy(tokens, self._draft_cache, 1, vocabulary=self._vocabulary)
+            return token, math.log((next(sure) + 0.5) / GRADES)
+
+        return [token for token, _ in draft_by_tokens(choose, unread, rule)]
 
     def pass_ms(self, of: FusedBackend, tokens: int, rounds: int) -> float:
         """A pass of `tokens`, with what is chosen after each on the host: the median."""
@@ -180,9 +215,10 @@ def run(
     rounds: int = 20,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
-    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, of texts, and of both.
+    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS and STOPPED, of texts, and of both.
 
-    trace: the package's unless given. Of each source and workload of it, and of RATE, up to `texts` texts of `tokens`.
+    trace: the package's unless given. Of each source and workload of it, of RATE, and of the recorded texts about RATE
+    (Acceptance.near), up to `texts` texts of `tokens`.
     rounds: of each measured pass.
     """
     trace = trace or Trace.load()
@@ -213,16 +249,21 @@ def run(
         },
     }
     rate = f"{RATE:.0%} a token"
-    models, texts_by = {rate: made_up, **trace.model}, {rate: made_up, **trace.text}
-    measured = {
-        "model": ({key: _places(each, None) for key, each in models.items()}, LENGTHS),
+    near = Acceptance.joined(list(trace.model.values())).near(RATE, texts)
+    found["acceptance"][f"{rate}, recorded"] = _accepted(near)
+    models = {rate: made_up, f"{rate}, recorded": near, **trace.model}
+    texts_by = {rate: made_up, **trace.text}
+    drafts: tuple[int | str, ...] = (*LENGTHS, STOPPED)
+    costs = [1e-3 * ms for ms in passes.values()], 1e-3 * drafting[1], 1e-3 * found["draft_token_ms"]
+    measured: dict[str, tuple[dict[str, list[list[Place]]], tuple[int | str, ...]]] = {
+        "model": ({key: _places(each, None) for key, each in models.items()}, drafts),
         "text": ({key: _places(None, each) for key, each in texts_by.items()}, (0,)),
-        "both": ({key: _places(trace.model[key], each) for key, each in trace.text.items()}, LENGTHS),
+        "both": ({key: _places(trace.model[key], each) for key, each in trace.text.items()}, drafts),
     }
-    for share, (name, (workloads, lengths)) in enumerate(measured.items()):
+    for share, (name, (workloads, ways)) in enumerate(measured.items()):
         progress(f"drafts: {name}", 0.4 + 0.2 * share)
         found[name] = {
-            key: _in_turn(bench, places[:texts], lengths, tokens, pipelined)
+            key: _in_turn(bench, places[:texts], _ways(ways, *costs), tokens, pipelined)
             for key, places in workloads.items()
         }
     found["speedups"] = {
@@ -247,38 +288,53 @@ def _accepted(acceptance: Acceptance) -> dict[str, Any]:
     return {"first": acceptance.rate, "by_position": acceptance.by_position()}
 
 
+def _ways(
+    drafts: Sequence[int | str], passes: Sequence[float], first: float, further: float
+) -> dict[int | str, int | Controller]:
+    """Drafts as Bench.speculative wants them; the controller of STOPPED knows what passes and drafts cost, no more."""
+    return {
+        each: each if isinstance(each, int) else Controller(PassCosts(passes), DraftCosts(first, further))
+        for each in drafts
+    }
+
+
 def _in_turn(
-    bench: Bench, places: list[list[Place]], lengths: Sequence[int], tokens: int, pipelined: float
+    bench: Bench,
+    places: list[list[Place]],
+    ways: dict[int | str, int | Controller],
+    tokens: int,
+    pipelined: float,
 ) -> dict[str, Any]:
-    """Text by text: plain, then speculatively with each of `lengths` of the draft model, on the same text."""
-    plain, sums = Run(), {length: Run() for length in lengths}
+    """Text by text: plain, then speculatively with each way of drafting with the model, on the same text."""
+    plain, sums = Run(), {way: Run() for way in ways}
     for number in range(len(places)):
         _add(plain, bench.plain(tokens))
-        for length in lengths:
+        for way, drafts in ways.items():
             rest = [*places[number:], *places[:number]]
-            _add(sums[length], bench.speculative(chain.from_iterable(cycle(rest)), tokens, length))
+            _add(sums[way], bench.speculative(chain.from_iterable(cycle(rest)), tokens, drafts))
     fastest = max(plain.rate, pipelined)
     return {
         "plain_tokens_s": plain.rate,
         "by_draft_length": {
-            length: {
+            way: {
                 "tokens_s": each.rate,
                 "tokens_per_pass": each.tokens / each.passes,
                 "speedup": each.rate / fastest,
             }
-            for length, each in sums.items()
+            for way, each in sums.items()
         },
     }
 
 
 def _places(model: Acceptance | None, text: Acceptance | None) -> list[list[Place]]:
     """By text, what each of the sources would have accepted; None: it is not used."""
-    nothing = [[(0, 0)] * len(each) for source in (model, text) if source for each in source.texts]
-    by_text = text.texts if text else nothing
-    by_model = model.texts if model else nothing
+    sizes = [len(each) for source in (model, text) if source for each in source.texts]
+    nothing = Acceptance.of_chances([[False] * size for size in sizes])
+    by_text = text.texts if text else [[(0, 0)] * size for size in sizes]
+    by_model = model or nothing
     return [
-        [Place(*drafted, right) for drafted, (_, right) in zip(*pair, strict=True)]
-        for pair in zip(by_text, by_model, strict=True)
+        [Place(*drafted, right, grades) for drafted, (_, right), grades in zip(*sources, strict=True)]
+        for sources in zip(by_text, by_model.texts, by_model.grades, strict=True)
     ]
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Self
 
-from flash_engine.speculation import LONGEST
+from flash_engine.speculation import LONGEST, Source
+from flash_engine.speculation.draft import GRADES
 
 TRACE = "acceptance.json"
 """Beside this file: see `source` in it."""
@@ -19,23 +20,59 @@ TRACE = "acceptance.json"
 class Acceptance:
     """Drafts of one source along greedy texts of the main model.
 
-    For each text and each place in it: how many tokens are drafted there, at most 7, and how many of them are right.
+    For each text and each place in it: how many tokens are drafted there, at most 7, and how many are right before the
+    first that is not.
     """
 
     texts: tuple[tuple[tuple[int, int], ...], ...]
+    grades: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    """Likewise: how sure its source was of each of the drafted tokens (flash_engine.speculation.Draft)."""
 
     @classmethod
-    def of_chances(cls, chances: Sequence[Sequence[bool]]) -> Self:
-        """Of a source whose token at a place is right or not, whatever was drafted before: drafts of 7."""
+    def of_chances(cls, chances: Sequence[Sequence[bool]], grade: int = GRADES - 1) -> Self:
+        """Of a source whose token at a place is right or not, whatever was drafted before: drafts of 7, all of one
+        grade."""
         return cls(
-            tuple(tuple((LONGEST, run_of_right(text[at:])) for at in range(len(text))) for text in chances)
+            tuple(tuple((LONGEST, run_of_right(text[at:])) for at in range(len(text))) for text in chances),
+            tuple(tuple((grade,) * LONGEST for _ in text) for text in chances),
+        )
+
+    @classmethod
+    def recorded(cls, texts: Sequence[Sequence[str]]) -> Self:
+        """Of two strings a text: the grades of the draft at each place, a digit a token and a space between places; and
+        a digit a place, how many of its tokens are right."""
+        grades = tuple(tuple(tuple(map(int, draft)) for draft in drafts.split(" ")) for drafts, _ in texts)
+        return cls(
+            tuple(
+                tuple((len(draft), int(digit)) for draft, digit in zip(drafts, right, strict=True))
+                for drafts, (_, right) in zip(grades, texts, strict=True)
+            ),
+            grades,
         )
 
     @classmethod
     def at_rate(cls, rate: float, *, texts: int = 24, tokens: int = 48, seed: int = 0) -> Self:
         """Made up: each token is right with the probability `rate`."""
         rng = random.Random(seed)
-        return cls.of_chances([[rng.random() < rate for _ in range(tokens + LONGEST)] for _ in range(texts)])
+        chances = [[rng.random() < rate for _ in range(tokens + LONGEST)] for _ in range(texts)]
+        return cls.of_chances(chances, int(GRADES * rate))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Acceptance]) -> Self:
+        """The texts of all."""
+        return cls(
+            tuple(text for part in parts for text in part.texts),
+            tuple(text for part in parts for text in part.grades),
+        )
+
+    def near(self, rate: float, count: int) -> Self:
+        """`count` texts, in the order of their own rates next to each other, whose rate is nearest to `rate`."""
+        texts = sorted(zip(self.texts, self.grades, strict=True), key=lambda text: type(self)(text[:1]).rate)
+        parts = (
+            type(self)(*zip(*texts[start : start + count], strict=True))
+            for start in range(max(len(texts) - count, 0) + 1)
+        )
+        return min(parts, key=lambda part: abs(part.rate - rate))
 
     @property
     def rate(self) -> float:
@@ -67,15 +104,10 @@ class Trace:
     def load(cls) -> Self:
         """The package's."""
         raw: dict[str, Any] = json.loads((files("flash_lsp.bench.gpu") / TRACE).read_text())
-        model, text = {}, {}
-        for workload, found in raw["workloads"].items():
-            model[workload] = Acceptance.of_chances([[each == "1" for each in one] for one in found["model"]])
-            text[workload] = Acceptance(
-                tuple(
-                    tuple((int(drafted), int(right)) for drafted, right in zip(*one, strict=True))
-                    for one in found["text"]
-                )
-            )
+        model, text = (
+            {name: Acceptance.recorded(found[source]) for name, found in raw["workloads"].items()}
+            for source in Source
+        )
         return cls(raw["source"], model, text)
 
 
