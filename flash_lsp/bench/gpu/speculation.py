@@ -251,7 +251,7 @@ def run(
     rate = f"{RATE:.0%} a token"
     near = Acceptance.joined(list(trace.model.values())).near(RATE, texts)
     found["acceptance"][f"{rate}, recorded"] = _accepted(near)
-    models = {rate: made_up, f"{rate}, recorded": near, **trace.model}
+    models = {**trace.model, f"{rate}, recorded": near, rate: made_up}
     texts_by = {rate: made_up, **trace.text}
     drafts: tuple[int | str, ...] = (*LENGTHS, STOPPED)
     costs = [1e-3 * ms for ms in passes.values()], 1e-3 * drafting[1], 1e-3 * found["draft_token_ms"]
@@ -262,8 +262,9 @@ def run(
     }
     for share, (name, (workloads, ways)) in enumerate(measured.items()):
         progress(f"drafts: {name}", 0.4 + 0.2 * share)
+        drafting_by = _ways(ways, *costs)
         found[name] = {
-            key: _in_turn(bench, places[:texts], _ways(ways, *costs), tokens, pipelined)
+            key: _in_turn(bench, places[:texts], drafting_by, tokens, pipelined)
             for key, places in workloads.items()
         }
     found["speedups"] = {
@@ -291,7 +292,7 @@ def _accepted(acceptance: Acceptance) -> dict[str, Any]:
 def _ways(
     drafts: Sequence[int | str], passes: Sequence[float], first: float, further: float
 ) -> dict[int | str, int | Controller]:
-    """Drafts as Bench.speculative wants them; the controller of STOPPED knows what passes and drafts cost, no more."""
+    """Drafts as Bench.speculative takes them; STOPPED is a controller that knows what passes and drafts cost."""
     return {
         each: each if isinstance(each, int) else Controller(PassCosts(passes), DraftCosts(first, further))
         for each in drafts
