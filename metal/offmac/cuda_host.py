@@ -94,7 +94,10 @@ def run(
 
 def library(source: str, function: str, edit: Callable[[str], str] = str) -> ctypes.CDLL:
     """The kernel `function` of a CUDA text, for `run`. Raises KernelError if it does not compile."""
-    return _load(_translation_unit(source, function, edit), function)
+    code = _load(_translation_unit(source, function, edit), function)
+    cluster = re.search(r"__cluster_dims__\((\d+),", source)
+    ctypes.c_uint.in_dll(code, "msl_cluster").value = int(cluster[1]) if cluster else 1
+    return code
 
 
 @cache

@@ -48,13 +48,19 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     texts.module.cache_clear()
 
 
-@pytest.mark.parametrize("problem", [SMALL, replace(SMALL, tokens=16), SWITCHES], ids=["3", "16", "24"])
+@pytest.mark.parametrize(
+    "problem",
+    [SMALL, replace(SMALL, tokens=6), replace(SMALL, tokens=16), SWITCHES],
+    ids=["3", "6", "16", "24"],
+)
 @pytest.mark.parametrize("launch", ERRORS)
 def test_right(launch: str, problem: Problem) -> None:
     assert ERRORS[launch](problem, HostLaunch(orders=3).registry()) < TOLERANCE[problem.dtype]
 
 
-@pytest.mark.parametrize("problem", [replace(SMALL, tokens=16), SWITCHES], ids=["16", "24"])
+@pytest.mark.parametrize(
+    "problem", [replace(SMALL, tokens=5), replace(SMALL, tokens=16), SWITCHES], ids=["5", "16", "24"]
+)
 @pytest.mark.parametrize("launch", INVARIANT)
 def test_invariant(launch: str, problem: Problem) -> None:
     assert INVARIANT[launch](problem, HostLaunch().registry())
@@ -67,6 +73,32 @@ def test_rows_too_long_for_shared_memory(monkeypatch: pytest.MonkeyPatch) -> Non
     assert INVARIANT["down"](SMALL, launch.registry())
     assert SMALL.down_error(launch.registry()) < TOLERANCE[mx.float16]
     assert set(launch.launched) == {"stage", "wide"}
+
+
+@pytest.mark.parametrize(("multiprocessors", "shares"), [(17, 2), (40, 4), (500, 8)])
+def test_blocks_that_share_a_head(multiprocessors: int, shares: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "multiprocessors", lambda: multiprocessors)
+    problem, texts_seen = (
+        Problem(Heads(4, 2, 128), hidden=256, inner=256, tokens=3, bias=True, head_norm=True),
+        [],
+    )
+
+    def edit(source: str) -> str:
+        texts_seen.append(source)
+        return source
+
+    registry = HostLaunch(orders=3, edit=edit).registry()
+    assert problem.qkv_error(registry) < TOLERANCE[mx.float16]
+    assert INVARIANT["qkv"](problem, registry)
+    assert all(f"__cluster_dims__({shares},1,1)" in each for each in texts_seen if "rotate" not in each)
+
+
+@pytest.mark.parametrize("position", [255, 256, 258, 287, 520])
+def test_rows_made_in_any_turn_of_a_warp(position: int) -> None:
+    """The pass's rows lie in the first block of keys of a warp, in its second or third, or in two warps'."""
+    problem = replace(SMALL, position=position, tiling=Tiling(splits=1))
+    assert problem.attention_error(HostLaunch(orders=3).registry()) < TOLERANCE[mx.float16]
+    assert INVARIANT["attention"](problem, HostLaunch().registry())
 
 
 def test_groups_that_no_four_divide() -> None:
@@ -128,7 +160,7 @@ WRONG = {
     "planes mixed up": ("head", "? 2 * h + 1 : plane + 2", "? 2 * h : plane + 2"),
     "rotated the other way": ("qkv", "fmaf(b[j],c,a[j] * s)", "fmaf(b[j],c,-a[j] * s)"),
     "up's rows for gate's": ("gate_up", "(i < 8 ? 0 : N)", "(i < 8 ? N : 0)"),
-    "another head's share": ("project", "c * 8 / D]", "c * 8 / D % 2]"),
+    "another head's share": ("project", "c * 8 / D] :", "c * 8 / D % 2] :"),
 }
 
 

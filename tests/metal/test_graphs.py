@@ -111,6 +111,22 @@ def test_caches_in_turn_are_as_each_alone(driver: HostDriver) -> None:
         np.testing.assert_array_equal(driver.memory(one_rows), driver.memory(other_rows))
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_token_at_a_time(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is looked for as the GPU goes on, or found after it was waited for."""
+    recording = Recording(decoder)
+    at_once, replay = Replay(recording, new_cache()), Replay(recording, new_cache())
+    wanted = at_once.choose([5, 17, 100], 0, VOCABULARY, passes=5)[2:]
+    if not known:
+        monkeypatch.setattr(recorded, "_LOOKS", 0)
+    found = [replay.start([5, 17, 100], 0, VOCABULARY)]
+    found += [replay.go_on() for _ in range(4)]
+    replay.finish()
+    assert found == wanted
+    again = replay.choose([9], 3, VOCABULARY)
+    assert again == at_once.choose([9], 3, VOCABULARY)
+
+
 def test_recorded_is_launched(driver: HostDriver) -> None:
     """Logits, choices and rows of launches one by one, which know nothing of graphs."""
     tokens = TEXTS[0][:5]

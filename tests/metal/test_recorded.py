@@ -142,7 +142,7 @@ def test_a_pass_is_five_launches_a_layer(device: Device, replay: Replay, tokens:
     name, arguments, blocks = graph[-1]
     assert name == "flash_choose"
     assert arguments[-2:] == [tokens, 256]
-    assert blocks == (tokens, 1, 1)
+    assert blocks == (tokens * kernels.CHOOSERS, 1, 1)
 
 
 _OUTPUTS = {"flash_qkv": (10, 2), "flash_attention": (6, 2), "flash_project": (6, 1), "flash_gate_up": (6, 1)}

@@ -24,7 +24,7 @@ _NARROW = 8
 _SIXTEEN = (mx.float16, mx.bfloat16)
 _RESERVED = 1024
 """Shared memory that CUDA takes of a multiprocessor's for each block."""
-_STATIC_BYTES = 28 * 1024
+_STATIC_BYTES = 14 * 1024
 """Most shared memory that a text declares besides what it is launched with."""
 _SHARED_UNASKED = 48128
 """MLX asks CUDA for more than the 48 KB that any kernel has from 48,000 dynamic bytes on, and for those alone."""
@@ -34,6 +34,10 @@ _WARPS = 16
 """Of a block of the narrow products, which share the K of a tile of 16 rows; the wide ones cut K as they do."""
 _ATTENTION_WARPS = 8
 """Of a block, whose keys they take in turn, 32 at a time."""
+_CLUSTER = 8
+"""Blocks of a cluster, at most."""
+CHOOSERS = _CLUSTER
+"""Blocks that look for the most likely token."""
 _DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
 """Constants of the Metal texts that the CUDA ones replace."""
 _PLAIN = ("embed", "quantize")
@@ -57,6 +61,15 @@ def _alone() -> int:
     return (shared_bytes() + _RESERVED) // 2
 
 
+def _shares(t: Template) -> int:
+    """Blocks that make a head of q, k or v: a power of two, so many that all fit the multiprocessors. One where MLX
+    runs them: after a kernel of clusters, MLX 0.32.4 at times gives wrong results of its own operations."""
+    heads, tiles, shares = t["H"] + 2 * t["HK"], t["D"] // 16, 1
+    while tiles % (2 * shares) == 0 and 2 * shares * heads <= multiprocessors() and shares < _CLUSTER:
+        shares *= 2
+    return shares
+
+
 def _k(t: Template) -> int:
     k: int = t["K"] if "K" in t else t["H"] * t["D"]
     return k
@@ -68,9 +81,14 @@ def _tiles(name: str, t: Template) -> int:
 
 
 def _staged(t: Template, tokens: int) -> int:
-    """Bytes of the tokens' activations and of their sums a group."""
+    """Bytes of the tokens' activations, of their sums a group, and of the sums of eight tiles, or of one, that a block
+    adds up while it makes the next: see Product in cu/product.cuh."""
     groups: int = _k(t) // t["GROUP"]
-    return _k(t) * tokens * 2 + groups * max(2, tokens) * 4
+    columns, together = (1, 8) if tokens <= 2 else (tokens // 2, 1)
+    return (
+        -(-(_k(t) * tokens * 2 + groups * max(2, tokens) * 4) // 16) * 16
+        + 2 * together * _WARPS * columns * 128
+    )
 
 
 def _takes(name: str, t: Template) -> bool:
@@ -196,10 +214,13 @@ class TensorKernel:
         )
 
     def _narrow(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
-        """A block a multiprocessor; of q, k and v, a head a block, and no fewer blocks than multiprocessors."""
-        tokens = 1 << (t["M"] - 1).bit_length()
-        blocks = max(t["H"] + 2 * t["HK"], multiprocessors()) if self._name == "qkv" else multiprocessors()
+        """A block a multiprocessor, about; of q, k and v, one or more a head."""
+        tokens, blocks = t["M"] + t["M"] % 2 if t["M"] > 1 else 1, multiprocessors()
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
+        if self._name == "qkv":
+            heads, shares = t["H"] + 2 * t["HK"], 1 if self._run_launch is by_mlx else _shares(t)
+            blocks = max(heads, blocks // shares) * shares
+            constants["SHARES"] = shares
         return self._run(
             self._name,
             constants | {"M": tokens, "WARPS": _WARPS, "U": _in_flight(t)},
@@ -364,7 +385,7 @@ _PARAMETERS = {
     "choose": "const float* logits,const int* next,int* ids,int* position,int* chosen,int tokens,int width",
 }
 _THREADS = {"choose": 1024, "place": 128}
-_CONSTANTS = {"begin": (("MOST", MAX_TOKENS),)}
+_CONSTANTS = {"begin": (("MOST", MAX_TOKENS),), "choose": (("SHARES", CHOOSERS),)}
 
 
 def plain_module(name: str) -> Module:

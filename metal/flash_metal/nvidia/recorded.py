@@ -33,6 +33,10 @@ MOST = kernels.MAX_TOKENS
 """Tokens of a pass."""
 ROWS = 8
 """Tokens of a pass of which there are logits, at most: the last ones."""
+_UNKNOWN = 0x3F800000
+"""1.0, which is no log-probability."""
+_LOOKS = 50_000
+"""At a token that is awaited, before the GPU is waited for: a look takes some 0.2 us."""
 _SMALLEST = 16
 """Bytes of an array that MLX keeps in the GPU's memory."""
 
@@ -159,7 +163,8 @@ class Recording:
         if chooses:
             pointers = [at, recorder.address(following), ids, position, self._chosen_at]
             scalars = [rows, logits.shape[1]]
-            recorder.add(kernels.plain_module("choose"), pointers, scalars, (rows, 1, 1), (1024, 1, 1))
+            blocks = rows * kernels.CHOOSERS, 1, 1
+            recorder.add(kernels.plain_module("choose"), pointers, scalars, blocks, (1024, 1, 1))
         graph = Graph(recorder.steps, recorder.argument(cache), logits.shape, at)
         for array in (read, cache):
             recorder.forget(array)
@@ -218,7 +223,7 @@ class Replay:
 
     def __init__(self, recording: Recording, cache: mx.array) -> None:
         self._recording, self._cache = recording, cache
-        self._at = address(cache)
+        self._at, self._last = address(cache), 0
 
     def choose(
         self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1
@@ -236,6 +241,38 @@ class Replay:
         ids, logprobs = chosen[:SLOTS].tolist(), chosen[SLOTS:].view(np.float32).tolist()
         places = range(position, position + len(tokens) + passes - 1)
         return [(ids[at % SLOTS], logprobs[at % SLOTS]) for at in places]
+
+    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> tuple[int, float]:
+        """What is chosen after the last of a pass of `tokens`, as by `choose`, as soon as it is known. The GPU may be
+        about to end the pass: only `go_on` and `finish` may follow."""
+        self._last = position + len(tokens) - 1
+        self._expect()
+        self._begin(tokens, position, vocabulary)
+        return self._awaited()
+
+    def go_on(self) -> tuple[int, float]:
+        """The same of a pass of the token chosen last."""
+        self._last += 1
+        self._expect()
+        self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
+        return self._awaited()
+
+    def finish(self) -> None:
+        """Until the passes have ended."""
+        driver().wait()
+
+    def _expect(self) -> None:
+        slot, chosen = self._last % SLOTS, self._recording.chosen
+        chosen[slot], chosen[SLOTS + slot] = -1, _UNKNOWN
+
+    def _awaited(self) -> tuple[int, float]:
+        slot, chosen = self._last % SLOTS, self._recording.chosen
+        looks = _LOOKS
+        while looks and (chosen[slot] < 0 or chosen[SLOTS + slot] == _UNKNOWN):
+            looks -= 1
+        if not looks:
+            driver().wait()
+        return int(chosen[slot]), float(chosen[SLOTS:].view(np.float32)[slot])
 
     def logits(self, tokens: Sequence[int], position: int, count: int) -> NDArray[np.float32]:
         """A pass of `tokens`, 1 to 64, at `position`: the logits of the last `count`, at most 8, float32

@@ -54,10 +54,13 @@ def module(
 ) -> Module:
     """The kernel flash_`name` of cu/`name`.cu, or of `body`: more helpers, and the text.
 
-    threads: of a block; resident: blocks that should fit a multiprocessor at a time.
+    threads: of a block; resident: blocks that should fit a multiprocessor at a time. The constant SHARES, where there
+    is one: blocks of a cluster.
     """
     more, source = body or ("", text(f"{name}.cu"))
     bounds = f"__launch_bounds__({threads},{resident})"
+    if (blocks := dict(constants).get("SHARES", 1)) > 1:
+        bounds += f" __cluster_dims__({blocks},1,1)"
     return Module(
         f"flash_{name}",
         "".join(map(text, _HEADERS.get(name, _BASE)))

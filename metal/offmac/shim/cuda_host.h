@@ -18,6 +18,7 @@ using std::fabs;
 #define __global__
 #define __shared__ static
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(16) uint4 { uint x, y, z, w; };
@@ -86,6 +87,11 @@ inline void copies_end() {}
 template <int LEFT> void copies_wait() {}
 inline void earlier() {}
 inline void later() {}
+template <int COUNT> void cluster_arrive() {}
+template <int COUNT> void cluster_wait() {}
+template <int COUNT> void cluster_meet() { __syncthreads(); }
+// Blocks of a cluster have the same memory here, and its last one, which gets what is sent, runs last.
+template <int COUNT> void send(float* to, float x) { *to = x; }
 
 // As mma.sync.m16n8k16: products of 16-bit floats are exact, summed here in the order of k.
 template <typename Value>

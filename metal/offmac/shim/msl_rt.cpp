@@ -299,6 +299,9 @@ NOSAN void* msl_rt_tg_alloc(unsigned id, unsigned long size, unsigned long align
   return b.p;
 }
 
+// Threadgroups of a cluster: they run one after another, in any order of lanes.
+unsigned msl_cluster = 1;
+
 struct MslOptions {
   int order;
   unsigned long seed;
@@ -345,6 +348,7 @@ NOSAN int msl_launch(MslEntry entry, void** bufs, const unsigned* grid, const un
   unsigned long total = (unsigned long)G[0] * G[1] * G[2];
   for (unsigned long k = 0; k < total && run.error.empty(); k++) {
     unsigned long gi = run.order == 1 ? total - 1 - k : k;
+    if (run.order == 1) gi += msl_cluster - 1 - 2 * (gi % msl_cluster);
     unsigned g[3] = {unsigned(gi % G[0]), unsigned(gi / G[0] % G[1]), unsigned(gi / G[0] / G[1])};
     unsigned S[3];  // size of this threadgroup: Metal's dispatchThreads cuts the edge ones
     for (int i = 0; i < 3; i++) S[i] = g[i] * T[i] + T[i] > grid[i] ? grid[i] - g[i] * T[i] : T[i];

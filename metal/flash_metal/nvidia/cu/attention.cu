@@ -1,5 +1,5 @@
-// Attention on matrix units, eight queries at a time. Blocks of 32 absolute positions belong to
-// warps in turn, as in the Metal text, so a token's sums have one order whatever the pass.
+// Attention on matrix units, eight queries at a time. Blocks of 32 absolute positions belong to splits in turn, and to the
+// warps of these, so a token's sums have one order whatever the pass.
 // A warp's scores are q (rows g) times 32 keys; their layout is at once the right operand of the
 // product of the values, transposed, with the shares. Integers are exact halves; a row's scale goes into the score, or into
 // the share. Dimensions and keys are taken in the order in which shared memory gives them best.
@@ -20,42 +20,56 @@ if (first >= queries) {
 }
 const int end = start + (min(first + 8, queries) - 1) / G + 1;
 uint* mine = (uint*)staged + warp * SLOTS * BLOCK;
-const uint* planes[2];
-for (int p = 0; p < 2; p++) planes[p] = cache + (ulong(layer[0] * 2 + p) * HK + kv) * capacity * ROW;
+const ulong plane = ulong(HK) * capacity * ROW;  // of a layer's keys or values
+const uint* const kept = cache + layer[0] * 2 * plane + ulong(kv) * capacity * ROW;
 
 // The n-th block of this warp: keys and values in turn.
-auto place = [&](int n) { return ((n / 2 * NS + split) * WARPS + warp) * 32; };
+auto place = [&](int n) { return ((n / 2 * WARPS + warp) * NS + split) * 32; };
 auto slot = [&](int n) { return mine + n % SLOTS * BLOCK; };
+// What earlier passes left of the n-th block, which need not be waited for, and what this one made.
+auto fetch_left = [&](int n) {
+  const int base = place(n), words = (min(base + 32, start) - base) * ROW;
+  uint* to = slot(n);
+  const uint* from = kept + n % 2 * plane + ulong(base) * ROW;
+  const int lines = (ulong(from) & 15) == 0 ? words / 4 : 0;
+  for (int e = lane; e < lines; e += 32) copy16(to + 4 * e, from + 4 * e);
+#pragma unroll 1
+  for (int e = lines * 4 + lane; e < words; e += 32) copy4(to + e, from + e, 4);
+};
+auto fetch_made = [&](int n) {
+  const int base = place(n), begin = max(start - base, 0), made = min(base + 32, start + tokens) - base - begin;
+  const uint* from = fresh + ((n % 2 * HK + kv) * tokens + base + begin - start) * ROW;
+#pragma unroll 1
+  for (int e = lane; e < made * ROW; e += 32) copy4(slot(n) + begin * ROW + e, from + e, 4);
+};
 auto fetch = [&](int n) {
-  const int p = n % 2, base = place(n);
-  if (base < end) {
-    uint* to = slot(n);
-    const uint* from = planes[p] + ulong(base) * ROW;
-    if (base + 32 <= start && (ulong(from) & 15) == 0) {
-      for (int e = lane; e < BLOCK / 4; e += 32) {
-        copy16(to + 4 * e, from + 4 * e);
-      }
-    } else {
-      const uint* made = fresh + (p * HK + kv) * tokens * ROW;
-      for (int e = lane; e < BLOCK; e += 32) {
-        const int past = e - (start - base) * ROW;
-        const bool there = past < tokens * ROW;
-        copy4(to + e, past < 0 ? from + e : made + (there ? past : 0), there ? 4 : 0);
-      }
-    }
-  }
+  fetch_left(n);
+  fetch_made(n);
   copies_end();
+};
+// For the oldest of the blocks under way, or, where this pass made some of it, for all.
+auto wait = [&](int base) {
+  if (base + 32 > start) {
+    copies_end();
+    copies_wait<0>();
+  } else {
+    copies_wait<SLOTS - 1>();
+  }
+  __syncwarp();
 };
 // Four int8 of a word, by `order` of prmt, as two exact halves each.
 auto halves = [](uint word, uint order) {
   return minus_halves(__byte_perm(word, 0x64646464u, order), 0x64806480u);
 };
 
-int begun = 0;
-while (begun < SLOTS && place(begun) + 32 <= start) fetch(begun++);  // what earlier passes left need not be waited for
+#pragma unroll 1
+for (int n = 0; n < SLOTS; n++) {
+  fetch_left(n);
+  copies_end();
+}
+const float factor = scale[0];
 later();
 earlier();
-while (begun < SLOTS) fetch(begun++);
 const int query = first + g;
 const bool real = query < queries;
 const int last = start + query / G;
@@ -65,25 +79,30 @@ for (int s = 0; s < STEPS; s++) {
   float v[4] = {};
   if (real) {
     const float4 four = *(const float4*)(q + ((query / G) * H + kv * G + query % G) * D + 4 * (t * STEPS + s));
-    v[0] = four.x * scale[0], v[1] = four.y * scale[0], v[2] = four.z * scale[0], v[3] = four.w * scale[0];
+    v[0] = four.x * factor, v[1] = four.y * factor, v[2] = four.z * factor, v[3] = four.w * factor;
   }
   a[s][0] = pack<half>(v[0], v[1]);
   a[s][1] = pack<half>(v[2], v[3]);
+}
+#pragma unroll 1
+for (int block = start / 32; block * 32 < end; block++) {
+  const int turn = block / NS / WARPS * 2;
+  if (block % NS != split || block / NS % WARPS != warp) continue;
+#pragma unroll 1
+  for (int n = turn; n < min(turn + 2, SLOTS); n++) fetch_made(n);
 }
 float top = -1e30f, total = 0.0f;
 float sums[DIMS * 2][4] = {};
 for (int turn = 0; place(turn) < end; turn += 2) {
   const int base = place(turn);
-  copies_wait<SLOTS - 1>();
-  __syncwarp();
+  wait(base);
   const uint* keys = slot(turn);
   float score[4][4] = {};
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
-    const uint* row = keys + (8 * n + g) * ROW + t * STEPS;
+  for (int s = 0; s < STEPS; s++) {
 #pragma unroll
-    for (int s = 0; s < STEPS; s++) {
-      const uint word = row[s] ^ 0x80808080u;
+    for (int n = 0; n < 4; n++) {
+      const uint word = keys[(8 * n + g) * ROW + t * STEPS + s] ^ 0x80808080u;
       mma<half>(score[n], a[s][0], 0, a[s][1], 0, halves(word, 0x4140), halves(word, 0x4342));
     }
   }
@@ -103,8 +122,7 @@ for (int turn = 0; place(turn) < end; turn += 2) {
   top = highest;
   __syncwarp();
   fetch(turn + SLOTS);
-  copies_wait<SLOTS - 1>();
-  __syncwarp();
+  wait(base);
   const uint* values = slot(turn + 1);
   float sum = 0.0f;
   uint share[4];

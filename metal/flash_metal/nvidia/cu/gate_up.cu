@@ -1,14 +1,13 @@
 // A tile is eight rows of gate and the same eight of up: a lane gets both of a result.
 extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
-__shared__ float4 scratch[2 * WARPS * P::PART];
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 8,
+    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 8,
     [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
-    [&] { stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0); },
-    [&](int tile, const float* sums) {
+    [](int tile) { return tile; }, [&] { stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0); },
+    [&](int tile, const float* sums, int) {
       for (int i = 0; i < 2; i++) {
         const int m = 2 * t + i;
         if (m < tokens) y[m * N + tile * 8 + g] = T(sums[i] / (1.0f + expf(-sums[i])) * sums[i + 2]);

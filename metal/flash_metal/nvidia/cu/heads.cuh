@@ -1,10 +1,23 @@
+// The rotation of a token, of a lane's pairs of dimensions.
+template <int D>
+struct Turn {
+  static constexpr int HALF = D / 2, PAIRS = (HALF + 31) / 32;
+  float cosine[PAIRS], sine[PAIRS];
+  __device__ Turn() {}
+  __device__ Turn(const float* frequency, int position) {
+    for (int j = 0; j < PAIRS; j++) {
+      const float angle = float(position) * frequency[min(int(threadIdx.x) + 32 * j, HALF - 1)];
+      cosine[j] = cosf(angle), sine[j] = sinf(angle);
+    }
+  }
+};
+
 // What follows the product in launch 1, of one token and one head by one warp: bias is in `values` [D] already; then the
 // head's norm, the rotation, and q as floats or k and v as int8 rows.
 template <int H, int HK, int D, bool HEAD_NORM, typename T>
 __device__ inline void finish_head(const float* values, int m, int head, int tokens, const T* head_norm,
-                                   const float* frequency, int position, float eps, float* q, uint* rows) {
-  constexpr int HALF = D / 2;
-  constexpr int PAIRS = (HALF + 31) / 32;
+                                   const Turn<D>& turn, float eps, float* q, uint* rows) {
+  constexpr int HALF = D / 2, PAIRS = Turn<D>::PAIRS;
   const int lane = threadIdx.x;
   const bool rotated = head < H + HK;
   float a[PAIRS], b[PAIRS], square = 0.0f;
@@ -24,8 +37,7 @@ __device__ inline void finish_head(const float* values, int m, int head, int tok
   }
   if (rotated) {
     for (int j = 0; j < PAIRS; j++) {
-      const float angle = float(position + m) * frequency[min(lane + 32 * j, HALF - 1)];
-      const float c = cosf(angle), s = sinf(angle);
+      const float c = turn.cosine[j], s = turn.sine[j];
       const float left = fmaf(a[j], c, -b[j] * s);
       b[j] = fmaf(b[j], c, a[j] * s);
       a[j] = left;

@@ -1,11 +1,11 @@
 // The down product plus the residual (RESIDUAL), and the vocabulary projection of the normed rows (NORM).
 extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
-__shared__ float4 scratch[2 * WARPS * P::PART];
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    [&](int tile) { return Residual<T>(residual, tile, N, RESIDUAL ? tokens : 0); },
     [&] {
       if constexpr (NORM) {
         stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, (const float*)eps, tokens, 0);
@@ -15,9 +15,9 @@ each_tile(
         copy_plain<P, T, M, K>(staged, x, tokens);
       }
     },
-    [&](int tile, const float* sums) {
+    [&](int tile, const float* sums, const Residual<T>& held) {
       for (int i = 0; i < 4; i++) {
         const int m = 2 * t + i % 2, n = tile * 16 + g + i / 2 * 8;
-        if (m < tokens) y[m * N + n] = Y(sums[i] + (RESIDUAL ? float(residual[m * N + n]) : 0.0f));
+        if (m < tokens) y[m * N + n] = Y(sums[i] + (RESIDUAL ? float(held.values[i]) : 0.0f));
       }
     });

@@ -18,6 +18,8 @@ template <> struct Fields<bfloat> {
   __device__ static uint pair(uint word, int i) { return select(word >> (4 * i), 0x000f000fu, 0x43004300u); }
 };
 
+__device__ constexpr int common(int a, int b) { return b ? common(b, a % b) : a; }
+
 template <typename T, typename S, int M_, int K, int BITS, int GROUP, int SPLIT_, int U>
 struct Product {
   static constexpr int M = M_, SPLIT = SPLIT_;
@@ -32,6 +34,11 @@ struct Product {
   static constexpr int X = K / 8 * M;  // 16-byte units of staged x; behind them, its sums a group
   static constexpr int IMAGE = X + (GROUPS * TOKENS + 3) / 4;
   static constexpr int COLUMNS = TOKENS / 2, PART = 8 * COLUMNS;  // of a warp's sums of a tile, by lanes; those kept
+  // Steps whose weights are in registers, the tiles after which a step has the same place among them again, and those
+  // that are added up at a time.
+  static constexpr int SLICES = M <= 2 && U == 2 ? 4 : 2;
+  static constexpr int BATCH = SLICES / common(SLICES, STEPS_EACH);
+  static constexpr int TOGETHER = M <= 2 ? 8 : 1, PARTS = 2 * TOGETHER * SPLIT * PART;
 
   // Scales and biases are kept in pairs, as they are read.
   struct Slice {
@@ -241,15 +248,16 @@ struct Product {
     if (t < COLUMNS) part[g * COLUMNS + t] = make_float4(sums[0], sums[1], sums[2], sums[3]);
   }
 
-  // The sums of SPLIT parts, in their order; `sums` are those of the first.
+  // The sums of SPLIT parts, in their order.
   __device__ static void join(const float4* parts, float* sums) {
     const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-    for (int w = 1; w < SPLIT; w++) {
+#pragma unroll
+    for (int w = 0; w < SPLIT; w++) {
       const float4 more = parts[w * PART + g * COLUMNS + t % COLUMNS];
-      sums[0] += more.x;
-      sums[1] += more.y;
-      sums[2] += more.z;
-      sums[3] += more.w;
+      sums[0] = w ? sums[0] + more.x : more.x;
+      sums[1] = w ? sums[1] + more.y : more.y;
+      sums[2] = w ? sums[2] + more.z : more.z;
+      sums[3] = w ? sums[3] + more.w : more.w;
     }
   }
 };

@@ -2,15 +2,15 @@
 constexpr int K = H * D;
 extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
-__shared__ float4 scratch[2 * WARPS * P::PART];
 __shared__ float shares[NS * M * H];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, scratch, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    [&](int tile) { return Residual<T>(residual, tile, N, tokens); },
     [&] { stage_joined<P, T, M, H, D, NS, WARPS>(staged, shares, parts, stats, tokens, 0, tokens, 0); },
-    [&](int tile, const float* sums) {
+    [&](int tile, const float* sums, const Residual<T>& held) {
       for (int i = 0; i < 4; i++) {
         const int m = 2 * t + i % 2, n = tile * 16 + g + i / 2 * 8;
-        if (m < tokens) y[m * N + n] = T(sums[i] + float(residual[m * N + n]));
+        if (m < tokens) y[m * N + n] = T(sums[i] + float(held.values[i]));
       }
     });

@@ -71,6 +71,36 @@ __device__ inline void earlier() { asm volatile("griddepcontrol.wait;" ::: "memo
 // From here on the next launch may start. Not in a launch that writes what a later one reads before its `earlier`.
 __device__ inline void later() { asm volatile("griddepcontrol.launch_dependents;"); }
 
+// Blocks of a cluster of COUNT: before one sends, all must have begun; what was sent is there when they have met.
+template <int COUNT>
+__device__ inline void cluster_arrive() {
+  if constexpr (COUNT > 1) asm volatile("barrier.cluster.arrive.relaxed.aligned;");
+}
+template <int COUNT>
+__device__ inline void cluster_wait() {
+  if constexpr (COUNT > 1) asm volatile("barrier.cluster.wait.aligned;");
+}
+template <int COUNT>
+__device__ inline void cluster_meet() {
+  if constexpr (COUNT > 1) {
+    asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+  } else {
+    __syncthreads();
+  }
+}
+// Into the last block's shared memory, where `to` is in this one's.
+template <int COUNT>
+__device__ inline void send(float* to, float x) {
+  if constexpr (COUNT > 1) {
+    asm volatile("{.reg .u32 at; mapa.shared::cluster.u32 at, %0, %1; st.shared::cluster.f32 [at], %2;}" ::"r"(
+                     (uint)__cvta_generic_to_shared(to)),
+                 "r"(COUNT - 1), "f"(x)
+                 : "memory");
+  } else {
+    *to = x;
+  }
+}
+
 // d += a b: a 16 x 16 (row g and g + 8 of lane 4 g + t), b 16 x 8 (column g), d 16 x 8
 // (rows g, g + 8, columns 2 t, 2 t + 1).
 #define MMA(NAME, TYPE)                                                                              \

@@ -2,6 +2,6 @@
 const int head = blockIdx.x, m = blockIdx.y * WARPS + threadIdx.y;
 earlier();
 if (m < tokens) {
-  finish_head<H, HK, D, HEAD_NORM>(y + (m * (H + 2 * HK) + head) * D, m, head, tokens, head_norm, frequency,
-                                   position[0], eps[0], q, rows);
+  finish_head<H, HK, D, HEAD_NORM>(y + (m * (H + 2 * HK) + head) * D, m, head, tokens, head_norm,
+                                   Turn<D>(frequency, position[0] + m), eps[0], q, rows);
 }

@@ -134,10 +134,22 @@ __device__ inline void copy_plain(uint4* staged, const T* x, int tokens) {
 template <typename P, typename T, int N, int H, int D, int NS, int WARPS>
 __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts, const float* stats, int tokens,
                                     int first, int count, int column) {
-  constexpr int K = H * D;
-  constexpr int FIT = NS <= 2 ? 8 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N;
+  constexpr int K = H * D, CHUNKS = P::SHARE_UNITS / 32;
+  constexpr int FIT = NS <= 2 ? 8 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N, ROUNDS = N / SOME;
   const int lane = threadIdx.x, warp = threadIdx.y, id = warp * 32 + lane;
+  uint4 fours[SOME][NS];
+  auto read = [&](int c, int from) {
+#pragma unroll
+    for (int j = 0; j < SOME; j++) {
+#pragma unroll
+      for (int s = 0; s < NS; s++) {
+        const int m = first + min(from + j, count - 1);
+        if (c >= 0) fours[j][s] = *(const uint4*)(parts + (s * tokens + m) * K + c * 8);
+      }
+    }
+  };
   earlier();
+  read(P::unit(warp, lane), 0);  // while the shares are made
   for (int i = id; i < count * H; i += WARPS * 32) {
     const int one = first * H + i;
     float tops[NS], totals[NS];
@@ -154,39 +166,27 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
       totals[s] *= exp2f(tops[s] - top);
       all += totals[s];
     }
+    const float inverse = 1.0f / all;
 #pragma unroll
-    for (int s = 0; s < NS; s++) shares[s * N * H + i] = totals[s] / all;
+    for (int s = 0; s < NS; s++) shares[s * N * H + i] = totals[s] * inverse;
   }
   __syncthreads();
-  for (int e = lane; e < P::SHARE_UNITS; e += 32) {
-    const int c = P::unit(warp, e);
 #pragma unroll
-    for (int from = 0; from < N; from += SOME) {
-      uint4 fours[SOME][NS];
+  for (int i = 0; i < CHUNKS * ROUNDS; i++) {
+    const int c = P::unit(warp, lane + i / ROUNDS * 32), from = i % ROUNDS * SOME;
+    if (i > 0) read(c, from);
 #pragma unroll
-      for (int j = 0; j < SOME; j++) {
+    for (int j = 0; j < SOME; j++) {
+      float v[8] = {};
 #pragma unroll
-        for (int s = 0; s < NS; s++) {
-          const bool there = from + j < count && c >= 0;
-          fours[j][s] = there ? *(const uint4*)(parts + (s * tokens + first + from + j) * K + c * 8)
-                              : make_uint4(0, 0, 0, 0);
-        }
+      for (int s = 0; s < NS; s++) {
+        float part[8];
+        unpack8<T>(fours[j][s], part);
+        const float share = c >= 0 ? shares[s * N * H + min(from + j, count - 1) * H + c * 8 / D] : 0.0f;
+#pragma unroll
+        for (int e = 0; e < 8; e++) v[e] = fmaf(share, part[e], v[e]);
       }
-#pragma unroll
-      for (int j = 0; j < SOME; j++) {
-        float v[8] = {};
-        if (from + j < count && c >= 0) {
-#pragma unroll
-          for (int s = 0; s < NS; s++) {
-            float part[8];
-            unpack8<T>(fours[j][s], part);
-            const float share = shares[s * N * H + (from + j) * H + c * 8 / D];
-#pragma unroll
-            for (int i = 0; i < 8; i++) v[i] = fmaf(share, part[i], v[i]);
-          }
-        }
-        if (c >= 0) staged[P::place(column + from + j, c)] = P::ordered(pack8<T>(v));
-      }
+      if (c >= 0) staged[P::place(column + from + j, c)] = P::ordered(pack8<T>(v));
     }
   }
   P::template settle<N>(staged, column);
