@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 from typing import Any
 
@@ -83,6 +84,13 @@ class Text:
     ) -> list[tuple[int, float]]:
         whole = [*tokens, *range(tokens[-1] + 1, tokens[-1] + count)]
         return self.choose(whole, cache, vocabulary=vocabulary)[-count:]
+
+    def stepwise(
+        self, tokens: list[int], cache: FusedCache, *, vocabulary: int
+    ) -> Generator[tuple[int, float]]:
+        while True:
+            yield self.choose(tokens, cache, vocabulary=vocabulary)[-1]
+            tokens = [tokens[-1] + 1]
 
 
 @pytest.fixture

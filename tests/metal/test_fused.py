@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -105,6 +105,38 @@ def test_drafts_are_those_of_forwards(backend: FusedBackend) -> None:
         wanted = draft_by_forwards(backend, TOKENS, plain_cache, rule)
         assert [token for token, _ in found] == [token for token, _ in wanted]
         assert 0 <= cache.length - len(TOKENS) <= len(found)
+
+
+class Steps:
+    """A Replay that gives the tokens 10, 11, ..."""
+
+    def __init__(self) -> None:
+        self.given, self.finished = iter(range(10, 99)), 0
+
+    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> tuple[int, float]:
+        assert (list(tokens), position, vocabulary) == (TOKENS[-1:], len(TOKENS) - 1, 200)
+        return self.go_on()
+
+    def go_on(self) -> tuple[int, float]:
+        return next(self.given), -0.1
+
+    def finish(self) -> None:
+        self.finished += 1
+
+
+@needs_host
+def test_recorded_drafts(backend: FusedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache holds what was drafted but the last, and is free when the draft is there."""
+    steps, cache = Steps(), backend.new_cache()
+    backend.forward(TOKENS[:-1], cache, logits=0)
+    monkeypatch.setattr(backend, "_recording", object())
+    monkeypatch.setattr(backend, "_replay", lambda recording, cache: steps)
+    ends = np.arange(200) == 13
+    found = backend.draft(TOKENS[-1:], cache, DraftRule([0.0] * 5, [0.9] * 10, ends))
+    assert [token for token, _ in found] == [10, 11, 12]
+    assert (cache.length, steps.finished) == (len(TOKENS) + 3, 1)
+    assert backend.draft(TOKENS, cache, DraftRule([], [0.9] * 10, ends)) == []
+    assert (cache.length, steps.finished) == (len(TOKENS) + 3, 1)
 
 
 @pytest.mark.parametrize("wide", [True, False])

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from typing import Self, TypeVar
@@ -195,11 +196,9 @@ class FusedBackend:
         """
         assert isinstance(cache, FusedCache)
         self._check(len(tokens) + count - 1, cache)
-        first = len(tokens) - 1 - (len(tokens) - 1) % MAX_TOKENS
-        if first:
-            self.forward(tokens[:first], cache, logits=0)
-        found = self.choose(tokens[first:], cache, vocabulary=vocabulary, passes=min(count, MAX_TOKENS))
-        found = found[len(tokens) - first - 1 :]
+        tokens = self._last_pass(tokens, cache)
+        found = self.choose(tokens, cache, vocabulary=vocabulary, passes=min(count, MAX_TOKENS))
+        found = found[len(tokens) - 1 :]
         while len(found) < count:
             passes = min(count - len(found), MAX_TOKENS)
             found += self.choose([found[-1][0]], cache, vocabulary=vocabulary, passes=passes)
@@ -238,11 +237,36 @@ class FusedBackend:
         """See DraftingBackend."""
         assert isinstance(cache, FusedCache)
         self._check(len(tokens) + max(len(rule.bars) - 1, 0), cache)
+        with closing(self.stepwise(tokens, cache, vocabulary=len(rule.ends))) as steps:
+            return draft_by_tokens(lambda _: next(steps), tokens, rule)
 
-        def choose(tokens: Sequence[int]) -> tuple[int, float]:
-            return self.greedy(tokens, cache, 1, vocabulary=len(rule.ends))[0]
+    def stepwise(
+        self, tokens: Sequence[int], cache: KVCache, *, vocabulary: int
+    ) -> Generator[tuple[int, float]]:
+        """What `greedy` decodes, a token when it is asked for, the GPU going on from its own. The cache has them, all
+        but the last, when it is closed, and not before is anything else to be done with it."""
+        assert isinstance(cache, FusedCache)
+        tokens = self._last_pass(tokens, cache)
+        while self._recording is None:
+            token, logprob = self.choose(tokens, cache, vocabulary=vocabulary)[-1]
+            yield token, logprob
+            tokens = [token]
+        replay, passes = self._replay(self._recording, cache), 1
+        try:
+            yield replay.start(tokens, cache.length, vocabulary)
+            while True:
+                passes += 1
+                yield replay.go_on()
+        finally:
+            replay.finish()
+            cache.hold(cache.length + len(tokens) + passes - 1)
 
-        return draft_by_tokens(choose, tokens, rule)
+    def _last_pass(self, tokens: Sequence[int], cache: FusedCache) -> Sequence[int]:
+        """Append all but the last 1 to 8 of `tokens`, and return these."""
+        first = len(tokens) - 1 - (len(tokens) - 1) % MAX_TOKENS
+        if first:
+            self.forward(tokens[:first], cache, logits=0)
+        return tokens[first:]
 
     def _replay(self, recording: Recording, cache: FusedCache) -> Replay:
         mx.eval(cache.rows, cache.position)

@@ -11,6 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, cycle
 from typing import Any, NamedTuple
@@ -174,12 +175,12 @@ class Bench:
     def _drafted(self, unread: Sequence[int], rule: DraftRule, grades: Sequence[int]) -> list[int]:
         """A draft by the rule, as if its tokens were of these grades."""
         sure = iter(grades)
+        with closing(self.draft.stepwise(unread, self._draft_cache, vocabulary=self._vocabulary)) as steps:
 
-        def choose(tokens: Sequence[int]) -> tuple[int, float]:
-            ((token, _),) = self.draft.greedy(tokens, self._draft_cache, 1, vocabulary=self._vocabulary)
-            return token, math.log((next(sure) + 0.5) / GRADES)
+            def choose(_: Sequence[int]) -> tuple[int, float]:
+                return next(steps)[0], math.log((next(sure) + 0.5) / GRADES)
 
-        return [token for token, _ in draft_by_tokens(choose, unread, rule)]
+            return [token for token, _ in draft_by_tokens(choose, unread, rule)]
 
     def pass_ms(self, of: FusedBackend, tokens: int, rounds: int) -> float:
         """A pass of `tokens`, with what is chosen after each on the host: the median."""
