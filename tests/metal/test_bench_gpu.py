@@ -63,7 +63,7 @@ def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["model"]["infill"]["by_draft_length"][2]["tokens_per_pass"] == 3
     assert found["text"]["edit"]["by_draft_length"][0]["tokens_per_pass"] == 8
     assert found["both"]["edit"]["by_draft_length"][2]["speedup"] > 0
-    assert found["model"]["infill"]["by_draft_length"]["stopped"]["tokens_per_pass"] > 1
+    assert set(found["model"]["infill"]["by_draft_length"]) == {2, "stopped"}
     assert found["acceptance"]["80% a token, recorded"]["first"] == 1
 
 
