@@ -78,16 +78,9 @@ def test_rows_too_long_for_shared_memory(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(("multiprocessors", "shares"), [(17, 2), (40, 4), (500, 8)])
 def test_blocks_that_share_a_head(multiprocessors: int, shares: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "multiprocessors", lambda: multiprocessors)
-    problem, texts_seen = (
-        Problem(Heads(4, 2, 128), hidden=256, inner=256, tokens=3, bias=True, head_norm=True),
-        [],
-    )
-
-    def edit(source: str) -> str:
-        texts_seen.append(source)
-        return source
-
-    registry = HostLaunch(orders=3, edit=edit).registry()
+    problem = Problem(Heads(4, 2, 128), hidden=256, inner=256, tokens=3, bias=True, head_norm=True)
+    launch, texts_seen = _seen(orders=3)
+    registry = launch.registry()
     assert problem.qkv_error(registry) < TOLERANCE[mx.float16]
     assert INVARIANT["qkv"](problem, registry)
     assert all(f"__cluster_dims__({shares},1,1)" in each for each in texts_seen if "rotate" not in each)
@@ -103,13 +96,9 @@ def test_rows_made_in_any_turn_of_a_warp(position: int) -> None:
 
 def test_groups_that_no_four_divide() -> None:
     """A long K whose groups are no multiple of four is taken two at a time, none of which is left over."""
-    problem, texts_seen = replace(SMALL, inner=66 * 64), []
-
-    def edit(source: str) -> str:
-        texts_seen.append(source)
-        return source
-
-    registry = HostLaunch(edit=edit).registry()
+    problem = replace(SMALL, inner=66 * 64)
+    launch, texts_seen = _seen()
+    registry = launch.registry()
     assert problem.down_error(registry) < TOLERANCE[mx.float16]
     assert INVARIANT["down"](problem, registry)
     assert all("constexpr int U=2;" in each for each in texts_seen)
@@ -133,6 +122,17 @@ def test_any_cut_of_a_prompt() -> None:
         return np.array(logits).tobytes(), np.array(cache).tobytes()
 
     assert run(32, 3) == run(8, 8, 8, 8, 2, 1) == run(16, 5, 8, 3, 3)
+
+
+def _seen(orders: int = 1) -> tuple[HostLaunch, list[str]]:
+    """A launch, and the texts that it compiles."""
+    texts_seen: list[str] = []
+
+    def edit(source: str) -> str:
+        texts_seen.append(source)
+        return source
+
+    return HostLaunch(orders, edit), texts_seen
 
 
 def _without(text: str) -> Callable[[str], str]:
