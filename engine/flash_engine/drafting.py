@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -74,30 +74,30 @@ def draft_by_forwards(
     """The reference."""
     length = cache.length
 
-    def choose(tokens: Sequence[int]) -> tuple[int, float]:
-        logits = backend.forward(tokens, cache, logits=1, cancel=cancel)
-        return sampling.greedy(logits[0, : len(rule.ends)])
+    def steps(tokens: Sequence[int]) -> Iterator[tuple[int, float]]:
+        while True:
+            logits = backend.forward(tokens, cache, logits=1, cancel=cancel)
+            token, logprob = sampling.greedy(logits[0, : len(rule.ends)])
+            yield token, logprob
+            tokens = [token]
 
     try:
-        return draft_by_tokens(choose, tokens, rule)
+        return draft_from(steps(tokens), rule)
     except FlashError:
         cache.trim(length)
         raise
 
 
-def draft_by_tokens(
-    choose: Callable[[Sequence[int]], tuple[int, float]], tokens: Sequence[int], rule: DraftRule
-) -> list[tuple[int, float]]:
-    """A draft by a function that appends tokens to a cache and gives the next one and its log-probability."""
+def draft_from(steps: Iterator[tuple[int, float]], rule: DraftRule) -> list[tuple[int, float]]:
+    """A draft of what decoding token by token gives, ids and log-probabilities, asked for no more than it takes."""
     drafted: list[tuple[int, float]] = []
     chance = 1.0
     for bar in rule.bars:
         if chance <= bar:
             break
-        token, logprob = choose(tokens)
+        token, logprob = next(steps)
         if rule.ends[token]:
             break
         drafted.append((token, logprob))
         chance *= rule.chance(logprob)
-        tokens = [token]
     return drafted

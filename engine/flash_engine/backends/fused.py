@@ -22,7 +22,7 @@ from flash_engine.backends.fused_model import choose_tiling, copied, make_decode
 from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
-from flash_engine.drafting import DraftRule, draft_by_tokens
+from flash_engine.drafting import DraftRule, draft_from
 from flash_engine.errors import Cancelled, CapacityError, DeviceError
 from flash_metal import tuning
 from flash_metal.decoder import Decoder
@@ -238,13 +238,13 @@ class FusedBackend:
         assert isinstance(cache, FusedCache)
         self._check(len(tokens) + max(len(rule.bars) - 1, 0), cache)
         with closing(self.stepwise(tokens, cache, vocabulary=len(rule.ends))) as steps:
-            return draft_by_tokens(lambda _: next(steps), tokens, rule)
+            return draft_from(steps, rule)
 
     def stepwise(
         self, tokens: Sequence[int], cache: KVCache, *, vocabulary: int
     ) -> Generator[tuple[int, float]]:
-        """What `greedy` decodes, a token when it is asked for, the GPU going on from its own. The cache has them, all
-        but the last, when it is closed, and not before is anything else to be done with it."""
+        """What `greedy` decodes, a token when it is asked for, the GPU going on from its own. The cache must have room.
+        It has them, all but the last, when it is closed, and not before is anything else to be done with it."""
         assert isinstance(cache, FusedCache)
         tokens = self._last_pass(tokens, cache)
         while self._recording is None:

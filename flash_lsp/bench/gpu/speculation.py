@@ -21,7 +21,7 @@ import numpy as np
 
 from flash_engine.backends.fused import FusedBackend, FusedCache
 from flash_engine.config import ModelConfig
-from flash_engine.drafting import DraftRule, draft_by_tokens
+from flash_engine.drafting import DraftRule, draft_from
 from flash_engine.rope import Rope
 from flash_engine.speculation import LONGEST, Controller, DraftCosts, PassCosts, Source
 from flash_engine.speculation.draft import GRADES
@@ -174,13 +174,10 @@ class Bench:
 
     def _drafted(self, unread: Sequence[int], rule: DraftRule, grades: Sequence[int]) -> list[int]:
         """A draft by the rule, as if its tokens were of these grades."""
-        sure = iter(grades)
+        logprobs = (math.log((grade + 0.5) / GRADES) for grade in grades)
         with closing(self.draft.stepwise(unread, self._draft_cache, vocabulary=self._vocabulary)) as steps:
-
-            def choose(_: Sequence[int]) -> tuple[int, float]:
-                return next(steps)[0], math.log((next(sure) + 0.5) / GRADES)
-
-            return [token for token, _ in draft_by_tokens(choose, unread, rule)]
+            graded = ((token, logprob) for logprob, (token, _) in zip(logprobs, steps, strict=False))
+            return [token for token, _ in draft_from(graded, rule)]
 
     def pass_ms(self, of: FusedBackend, tokens: int, rounds: int) -> float:
         """A pass of `tokens`, with what is chosen after each on the host: the median."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Self
 
+from flash_engine.common import common_tokens
 from flash_engine.speculation import LONGEST, Source
 from flash_engine.speculation.draft import GRADES
 
 TRACE = "acceptance.json"
 """Beside this file: see `source` in it."""
+_RIGHT = (True,) * LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class Acceptance:
         """Of a source whose token at a place is right or not, whatever was drafted before: drafts of 7, all of one
         grade."""
         return cls(
-            tuple(tuple((LONGEST, run_of_right(text[at:])) for at in range(len(text))) for text in chances),
+            tuple(
+                tuple((LONGEST, common_tokens(text[at:], _RIGHT)) for at in range(len(text)))
+                for text in chances
+            ),
             tuple(tuple((grade,) * LONGEST for _ in text) for text in chances),
         )
 
@@ -109,8 +114,3 @@ class Trace:
             for source in Source
         )
         return cls(raw["source"], model, text)
-
-
-def run_of_right(right: Sequence[bool]) -> int:
-    """How many are right before the first that is not, at most 7."""
-    return next((at for at, each in enumerate(right[:LONGEST]) if not each), min(len(right), LONGEST))

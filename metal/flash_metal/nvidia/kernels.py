@@ -61,15 +61,6 @@ def _alone() -> int:
     return (shared_bytes() + _RESERVED) // 2
 
 
-def _shares(t: Template) -> int:
-    """Blocks that make a head of q, k or v: a power of two, so many that all fit the multiprocessors. One where MLX
-    runs them: after a kernel of clusters, MLX 0.32.4 at times gives wrong results of its own operations."""
-    heads, tiles, shares = t["H"] + 2 * t["HK"], t["D"] // 16, 1
-    while tiles % (2 * shares) == 0 and 2 * shares * heads <= multiprocessors() and shares < _CLUSTER:
-        shares *= 2
-    return shares
-
-
 def _k(t: Template) -> int:
     k: int = t["K"] if "K" in t else t["H"] * t["D"]
     return k
@@ -218,7 +209,8 @@ class TensorKernel:
         tokens, blocks = t["M"] + t["M"] % 2 if t["M"] > 1 else 1, multiprocessors()
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
         if self._name == "qkv":
-            heads, shares = t["H"] + 2 * t["HK"], 1 if self._run_launch is by_mlx else _shares(t)
+            heads = t["H"] + 2 * t["HK"]
+            shares = self._shares(heads, t["D"] // 16)
             blocks = max(heads, blocks // shares) * shares
             constants["SHARES"] = shares
         return self._run(
@@ -231,6 +223,17 @@ class TensorKernel:
             (32, _WARPS, 1),
             shared=max(_staged(t, tokens), _alone()),
         )
+
+    def _shares(self, heads: int, tiles: int) -> int:
+        """Blocks that make a head of q, k or v, of so many tiles: a power of two, so many that all fit the
+        multiprocessors. One where MLX runs them: after a kernel of clusters, MLX 0.32.4 at times gives wrong results of
+        its own operations."""
+        shares = 1
+        if self._run_launch is by_mlx:
+            return shares
+        while tiles % (2 * shares) == 0 and 2 * shares * heads <= multiprocessors() and shares < _CLUSTER:
+            shares *= 2
+        return shares
 
     def _wide_qkv(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
         heads, tokens = t["H"] + 2 * t["HK"], t["M"]

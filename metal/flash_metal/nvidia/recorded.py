@@ -235,7 +235,7 @@ class Replay:
         """
         self._begin(tokens, position, vocabulary)
         for _ in range(passes - 1):
-            self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
+            self._feed()
         driver().wait()
         chosen = self._recording.chosen
         ids, logprobs = chosen[:SLOTS].tolist(), chosen[SLOTS:].view(np.float32).tolist()
@@ -254,12 +254,16 @@ class Replay:
         """The same of a pass of the token chosen last."""
         self._last += 1
         self._expect()
-        self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
+        self._feed()
         return self._awaited()
 
     def finish(self) -> None:
         """Until the passes have ended."""
         driver().wait()
+
+    def _feed(self) -> None:
+        """Start a pass of the token chosen last."""
+        self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
 
     def _expect(self) -> None:
         slot, chosen = self._last % SLOTS, self._recording.chosen

@@ -17,7 +17,7 @@ struct Turn {
 template <int H, int HK, int D, bool HEAD_NORM, typename T>
 __device__ inline void finish_head(const float* values, int m, int head, int tokens, const T* head_norm,
                                    const Turn<D>& turn, float eps, float* q, uint* rows) {
-  constexpr int HALF = D / 2, PAIRS = Turn<D>::PAIRS;
+  constexpr int HALF = Turn<D>::HALF, PAIRS = Turn<D>::PAIRS;
   const int lane = threadIdx.x;
   const bool rotated = head < H + HK;
   float a[PAIRS], b[PAIRS], square = 0.0f;
