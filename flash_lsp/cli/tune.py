@@ -36,7 +36,8 @@ def tune(model: Model = "flash-coder") -> None:
     if reason := fused_model.obstacle(checkpoint):
         raise InputError(f"{model} does not run on the fused kernels ({reason}): there is nothing to tune")
     console = Console()
-    kernels, weights = device_registry(), fused_model.weights(checkpoint)
+    kernels = device_registry()
+    weights = fused_model.weights(checkpoint, kernels.tile)
 
     def measure(tiling: Tiling) -> float:
         return fused.pass_seconds(

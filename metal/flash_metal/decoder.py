@@ -12,13 +12,13 @@ one graph with the next pass.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mlx.core as mx
 
 from flash_metal import launches
 from flash_metal.launches import Heads, Matrix, Tiling
-from flash_metal.registry import Registry
+from flash_metal.registry import Registry, Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,20 @@ class Layer:
     head_norm: mx.array | None = None
     """[2, D]: the RMSNorm of each head of q and of k."""
 
+    def tiled(self, tile: Tile) -> Layer:
+        """Its matrices by `tile`: of the registry whose launches take them."""
+        return replace(
+            self,
+            qkv=tile(self.qkv),
+            output=tile(self.output),
+            gate_up=tile(self.gate_up, pairs=True),
+            down=tile(self.down),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The weights of a model. With tied embeddings `head` is `embedding`."""
+    """The weights of a model; all matrices but the embedding as the registry's `tile` gives them."""
 
     embedding: Matrix
     """[vocabulary, hidden]"""

@@ -54,12 +54,14 @@ class Matrix:
     """[n, k / group]"""
     bits: int
     group: int
+    tiled: bool = False
+    """In the order of flash_metal.nvidia.tile, of which `weight` keeps its shape; scales and biases are one array."""
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8) or self.group not in (32, 64):
             raise ValueError(f"{self.bits} bits in groups of {self.group}: 4 or 8 bits, groups of 32 or 64")
         n, k = self.shape
-        groups = (n, k // self.group)
+        groups = (n, k // self.group * (2 if self.tiled else 1))
         fits = self.scales.shape == groups and self.biases.shape == groups and k % self.group == 0
         if self.weight.dtype != mx.uint32 or not fits:
             raise ValueError(
@@ -73,7 +75,8 @@ class Matrix:
         return self.weight.shape[0], self.weight.shape[1] * 32 // self.bits
 
     def _template(self) -> list[tuple[str, object]]:
-        return [("S", self.scales.dtype), ("BITS", self.bits), ("GROUP", self.group)]
+        template = [("S", self.scales.dtype), ("BITS", self.bits), ("GROUP", self.group)]
+        return [*template, ("TILED", True)] if self.tiled else template
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ class Problem:
             heads,
             x,
             self.norm(self.hidden),
-            self.matrix(total, self.hidden),
+            kernels.tile(self.matrix(total, self.hidden)),
             bias=self._normal(total) if self.bias else None,
             head_norm=self.norm(2, heads.size) if self.head_norm else None,
             frequency=self.frequency(),
@@ -159,7 +159,7 @@ class Problem:
         self, kernels: Registry, parts: mx.array, stats: mx.array, residual: mx.array
     ) -> mx.array:
         """Launch 3."""
-        matrix = self.matrix(self.hidden, self.heads.query * self.heads.size)
+        matrix = kernels.tile(self.matrix(self.hidden, self.heads.query * self.heads.size))
         return launches.project(kernels, self.tiling, self.heads, parts, stats, matrix, residual)
 
     def project_error(self, kernels: Registry) -> float:
@@ -172,7 +172,7 @@ class Problem:
 
     def run_gate_up(self, kernels: Registry, x: mx.array) -> mx.array:
         """Launch 4."""
-        matrix = self.matrix(2 * self.inner, self.hidden)
+        matrix = kernels.tile(self.matrix(2 * self.inner, self.hidden), pairs=True)
         return launches.gate_up(kernels, self.tiling, x, self.norm(self.hidden), matrix, mx.array([_EPS]))
 
     def gate_up_error(self, kernels: Registry) -> float:
@@ -188,7 +188,8 @@ class Problem:
 
     def run_down(self, kernels: Registry, x: mx.array, residual: mx.array) -> mx.array:
         """Launch 5."""
-        return launches.down(kernels, self.tiling, x, self.matrix(self.hidden, self.inner), residual)
+        matrix = kernels.tile(self.matrix(self.hidden, self.inner))
+        return launches.down(kernels, self.tiling, x, matrix, residual)
 
     def down_error(self, kernels: Registry) -> float:
         """Relative to the largest value."""
@@ -198,7 +199,7 @@ class Problem:
 
     def run_head(self, kernels: Registry, x: mx.array) -> mx.array:
         """The logits of a vocabulary as large as `inner`."""
-        matrix = self.matrix(self.inner, self.hidden)
+        matrix = kernels.tile(self.matrix(self.inner, self.hidden))
         return launches.head(kernels, self.tiling, x, self.norm(self.hidden), matrix, mx.array([_EPS]))
 
     def head_error(self, kernels: Registry) -> float:

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import mlx.core as mx
+
+if TYPE_CHECKING:
+    from flash_metal.launches import Matrix
 
 MAX_TOKENS = 8
 """Of a pass of the Metal texts."""
@@ -100,6 +103,17 @@ def place_by_update(cache: mx.array, rows: mx.array, position: mx.array) -> tupl
     return mx.slice_update(cache, rows, position, axes=[3]), position + rows.shape[3]
 
 
+class Tile(Protocol):
+    """Puts a matrix into the order in which a device's products read it; pairs: of launch 4."""
+
+    def __call__(self, matrix: Matrix, *, pairs: bool = False) -> Matrix: ...
+
+
+def as_given(matrix: Matrix, *, pairs: bool = False) -> Matrix:
+    """MLX's order, row by row."""
+    return matrix
+
+
 class Registry:
     """Builds each kernel once with `factory`.
 
@@ -118,6 +132,7 @@ class Registry:
         records: bool = False,
         max_tokens: int = MAX_TOKENS,
         prepare: Callable[[Callable[[Registry], object]], None] = lambda run: None,
+        tile: Tile = as_given,
     ) -> None:
         self._factory = factory
         self.place = place
@@ -132,6 +147,8 @@ class Registry:
         """Of a pass."""
         self.prepare = prepare
         """Compiles, all at once, the kernels that a function would launch through the registry that it is given."""
+        self.tile = tile
+        """For the matrices of all launches but `embed`, once."""
         self._built: dict[str, Kernel] = {}
 
     def __getitem__(self, name: str) -> Kernel:
@@ -156,6 +173,7 @@ def device_registry() -> Registry:
     if mx.cuda.is_available():
         from flash_metal.nvidia import kernels
         from flash_metal.nvidia.prepare import prepare
+        from flash_metal.nvidia.tile import tile
 
         return Registry(
             kernels.kernel,
@@ -166,5 +184,6 @@ def device_registry() -> Registry:
             records=True,
             max_tokens=kernels.MAX_TOKENS,
             prepare=prepare,
+            tile=tile,
         )
     raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

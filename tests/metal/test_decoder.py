@@ -15,7 +15,7 @@ from flash_metal import reference
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Tiling
 from flash_metal.problem import Problem
-from flash_metal.registry import Registry, place_by_update
+from flash_metal.registry import Registry, Tile, as_given, place_by_update
 from offmac import host
 
 needs_host = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
@@ -26,7 +26,7 @@ CAPACITY = 64
 TOKENS = [5, 17, 100, 3, 3, 250, 81, 0, 9, 255, 40]
 
 
-def model(problem: Problem, layers: int) -> Weights:
+def model(problem: Problem, layers: int, tile: Tile = as_given) -> Weights:
     def of(seed: int) -> Layer:
         p = Problem(problem.heads, problem.hidden, problem.inner, dtype=problem.dtype, seed=seed)
         heads, size = p.heads.query + 2 * p.heads.kv, p.heads.size
@@ -39,14 +39,15 @@ def model(problem: Problem, layers: int) -> Weights:
             down=p.matrix(p.hidden, p.inner),
             qkv_bias=p.norm(heads * size) if problem.bias else None,
             head_norm=p.norm(2, size) if problem.head_norm else None,
-        )
+        ).tiled(tile)
 
     tied = problem.matrix(256, problem.hidden)
-    return Weights(tied, tuple(of(100 * i) for i in range(layers)), problem.norm(problem.hidden), tied)
+    layers_made = tuple(of(100 * i) for i in range(layers))
+    return Weights(tied, layers_made, problem.norm(problem.hidden), tile(tied))
 
 
 def decoder(kernels: Registry, problem: Problem, layers: int) -> Decoder:
-    weights = model(problem, layers)
+    weights = model(problem, layers, kernels.tile)
     return Decoder(kernels, TILING, problem.heads, weights, frequency=problem.frequency(), eps=EPS)
 
 

@@ -12,6 +12,7 @@ from flash_metal.decoder import Decoder
 from flash_metal.launches import Heads, Tiling
 from flash_metal.nvidia import kernels, module, recorded
 from flash_metal.nvidia.recorded import Recording, Replay
+from flash_metal.nvidia.tile import tile
 from flash_metal.problem import Problem
 from flash_metal.registry import Registry
 from offmac import cuda_host, host
@@ -22,7 +23,7 @@ from tests.metal.test_decoder import EPS, model
 pytestmark = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
 
 PROBLEM = Problem(Heads(4, 2, 64), hidden=256, inner=256)
-WEIGHTS = model(PROBLEM, 2)
+WEIGHTS = model(PROBLEM, 2, tile)
 VOCABULARY = 200
 CAPACITY = 64
 TEXTS = [[5, 17, 100, 3, 3, 250, 81, 0, 9, 255, 40], [7, 7, 12, 90, 33, 1, 2, 180, 4, 77, 6]]

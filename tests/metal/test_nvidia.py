@@ -11,8 +11,8 @@ import pytest
 
 from flash_metal.launches import Heads, Tiling
 from flash_metal.nvidia import kernels, module, prepare, texts
+from flash_metal.nvidia.launch import by_mlx
 from flash_metal.problem import ERRORS, Problem
-from flash_metal.registry import Registry
 from offmac.cuda import NVCC
 
 pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc, of the CUDA toolkit 12 or later")
@@ -93,7 +93,7 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
     ids=["flash-coder", "switches", "6.7b", "wide"],
 )
 def test_compiles(device: Device, launch: str, problem: Problem) -> None:
-    ERRORS[launch](problem, Registry(kernels.kernel, max_tokens=kernels.MAX_TOKENS))
+    ERRORS[launch](problem, kernels.registry(by_mlx))
     assert device.launched
     assert not device.metal
 
@@ -109,14 +109,14 @@ def test_compiles(device: Device, launch: str, problem: Problem) -> None:
 )
 def test_falls_back(device: Device, problem: Problem, metal: list[str], launched: list[str]) -> None:
     tiled = Problem(problem.heads, problem.hidden, problem.inner, dtype=problem.dtype, tiling=Tiling(rows=1))
-    tiled.run_down(Registry(kernels.kernel), tiled.inner_x(), tiled.x())
+    tiled.run_down(kernels.registry(by_mlx), tiled.inner_x(), tiled.x())
     assert (device.metal, device.launched) == (metal, launched)
 
 
 def test_compiled_once(device: Device) -> None:
     problem = Problem()
     for _ in range(2):
-        problem.embed_error(Registry(kernels.kernel))
+        problem.embed_error(kernels.registry(by_mlx))
     assert len(list((device.folder / "kept").glob("*.ptx"))) == 1
 
 
@@ -127,13 +127,13 @@ def test_compiled_ahead(device: Device) -> None:
     kept = {file.name for file in (device.folder / "kept").glob("*.ptx")}
     assert not device.launched
     for error in run:
-        error(Registry(kernels.kernel, max_tokens=kernels.MAX_TOKENS))
+        error(kernels.registry(by_mlx))
     assert {file.name for file in (device.folder / "kept").glob("*.ptx")} == kept
 
 
 def test_grid_follows_the_tokens(device: Device) -> None:
     """One text serves every number of tokens; its grid must not."""
-    one_text = Registry(kernels.kernel)
+    one_text = kernels.registry(by_mlx)
     for tokens in (1, 8):
         Problem(tokens=tokens).embed_error(one_text)
     assert [grid[1] for grid in device.grids] == [1, 8]

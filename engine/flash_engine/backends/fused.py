@@ -109,7 +109,8 @@ class FusedBackend:
             )
         config = checkpoint.config
         kernels, wide = kernels or device_registry(), None
-        make = partial(make_decoder, config, weights(checkpoint), tiling=tiling or choose_tiling(checkpoint))
+        its_weights = weights(checkpoint, kernels.tile)
+        make = partial(make_decoder, config, its_weights, tiling=tiling or choose_tiling(checkpoint))
         decoder = make(kernels=kernels)
         if kernels.on_device:
             report("compiling the GPU's kernels", 1.0)

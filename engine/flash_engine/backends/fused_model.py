@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import is_dataclass
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
@@ -13,7 +14,7 @@ from flash_engine.config import ModelConfig
 from flash_metal import tilings, tuning, verdict
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Matrix, Tiling
-from flash_metal.registry import Registry
+from flash_metal.registry import Registry, Tile
 from flash_metal.tilings import Sizes
 
 _MULTIPLE = 16
@@ -117,10 +118,10 @@ def _matrices(config: ModelConfig) -> list[tuple[str, ...]]:
     return found
 
 
-def weights(checkpoint: Checkpoint) -> Weights:
-    """The matrices of each launch, stacked, on the device; the model must have no obstacle."""
+def weights(checkpoint: Checkpoint, tile: Tile) -> Weights:
+    """The matrices of each launch, stacked, on the device; the model must have no obstacle. tile: of the registry."""
     config = checkpoint.config
-    matrices = {names: _stacked(checkpoint, names) for names in _matrices(config)}
+    matrix = partial(_stacked, checkpoint)
 
     def vector(*names: str) -> mx.array:
         values = np.stack([checkpoint.vector(name) for name in names])
@@ -136,22 +137,22 @@ def weights(checkpoint: Checkpoint) -> Weights:
         head_norms = (f"{attention}.q_norm.weight", f"{attention}.k_norm.weight")
         return Layer(
             attention_norm=vector(f"{at}.input_layernorm.weight"),
-            qkv=matrices[qkv],
-            output=matrices[(f"{attention}.o_proj",)],
+            qkv=matrix(*qkv),
+            output=matrix(f"{attention}.o_proj"),
             inner_norm=vector(f"{at}.post_attention_layernorm.weight"),
-            gate_up=matrices[(f"{at}.mlp.gate_proj", f"{at}.mlp.up_proj")],
-            down=matrices[(f"{at}.mlp.down_proj",)],
+            gate_up=matrix(f"{at}.mlp.gate_proj", f"{at}.mlp.up_proj"),
+            down=matrix(f"{at}.mlp.down_proj"),
             qkv_bias=bias,
             head_norm=vector(*head_norms) if config.qk_norm else None,
-        )
+        ).tiled(tile)
 
-    embedding = matrices[("model.embed_tokens",)]
+    embedding = matrix("model.embed_tokens")
     layers = tuple(layer(f"model.layers.{i}") for i in range(config.num_layers))
-    head = embedding if config.tie_embeddings else matrices[("lm_head",)]
-    return Weights(embedding, layers, vector("model.norm.weight"), head)
+    head = embedding if config.tie_embeddings else matrix("lm_head")
+    return Weights(embedding, layers, vector("model.norm.weight"), tile(head))
 
 
-def _stacked(checkpoint: Checkpoint, names: Sequence[str]) -> Matrix:
+def _stacked(checkpoint: Checkpoint, *names: str) -> Matrix:
     parts = [checkpoint.matrix(name) for name in names]
     quantized = [part for part in parts if isinstance(part, QuantizedMatrix)]
     assert len(quantized) == len(parts)

@@ -41,7 +41,7 @@ def run(
     `stock` is missing without mlx-lm. compile_s: the kernels of every size of pass, if they were not on disk.
     """
     progress("random weights", 0.0)
-    weights = shapes.weights(shape, mx.float16)
+    weights = shapes.weights(shape, mx.float16, kernels.tile)
     begun = time.perf_counter()
     fused = model(kernels, shape, weights, capacity)
     compiled = time.perf_counter() - begun
@@ -60,7 +60,7 @@ def run(
         "decode_tokens_s": {},
     }
     progress("stock weights", 0.1)
-    others: dict[str, Model] = {"plain": Plain(shape, weights)}
+    others: dict[str, Model] = {"plain": Plain(shape, shapes.weights(shape, mx.float16))}
     if (stock := _stock(shape)) is not None:
         others["stock"] = stock
     for number, context in enumerate(contexts):

@@ -10,7 +10,7 @@ import numpy as np
 from flash_metal import tilings
 from flash_metal.decoder import Decoder, Layer, Weights
 from flash_metal.launches import Heads, Matrix, Tiling
-from flash_metal.registry import Registry
+from flash_metal.registry import Registry, Tile, as_given
 from flash_metal.tilings import Sizes
 
 GROUP = 64
@@ -57,8 +57,8 @@ def matrix(n: int, k: int, dtype: mx.Dtype) -> Matrix:
     return made
 
 
-def weights(shape: Shape, dtype: mx.Dtype) -> Weights:
-    """Random weights of `shape`; norms are ones."""
+def weights(shape: Shape, dtype: mx.Dtype, tile: Tile = as_given) -> Weights:
+    """Random weights of `shape`; norms are ones. tile: of the registry."""
     heads, hidden = shape.heads, shape.hidden
     norm = mx.ones((hidden,), dtype=dtype)
     layers = tuple(
@@ -69,12 +69,11 @@ def weights(shape: Shape, dtype: mx.Dtype) -> Weights:
             inner_norm=norm,
             gate_up=matrix(2 * shape.inner, hidden, dtype),
             down=matrix(hidden, shape.inner, dtype),
-        )
+        ).tiled(tile)
         for _ in range(shape.layers)
     )
-    return Weights(
-        matrix(shape.vocabulary, hidden, dtype), layers, norm, matrix(shape.vocabulary, hidden, dtype)
-    )
+    embedding, head = (matrix(shape.vocabulary, hidden, dtype) for _ in range(2))
+    return Weights(embedding, layers, norm, tile(head))
 
 
 def decoder(kernels: Registry, tiling: Tiling, shape: Shape, made: Weights) -> Decoder:

@@ -105,10 +105,10 @@ class Bench:
 
     def __init__(self, kernels: Registry, main: Shape, draft: Shape, context: int = CONTEXT) -> None:
         self._context = context
-        made = shapes.weights(main, mx.float16)
+        made = shapes.weights(main, mx.float16, kernels.tile)
         self.decoder = shapes.decoder(kernels, shapes.tiling(main), main, made)
         self.main = backend(kernels, main, made)
-        self.draft = backend(kernels, draft, shapes.weights(draft, mx.float16))
+        self.draft = backend(kernels, draft, shapes.weights(draft, mx.float16, kernels.tile))
         self._main_cache = cache(self.main, main, context)
         self._draft_cache = cache(self.draft, draft, context)
         self._vocabulary = main.vocabulary

@@ -16,6 +16,7 @@ from flash_metal import cuda
 from flash_metal.nvidia import texts
 from flash_metal.nvidia.launch import Launch, Run, by_mlx
 from flash_metal.nvidia.module import Module, multiprocessors, shared_bytes
+from flash_metal.nvidia.tile import tile
 from flash_metal.registry import Grid, Kernel, Registry, Shape
 
 MAX_TOKENS = 64
@@ -38,7 +39,7 @@ _CLUSTER = 8
 """Blocks of a cluster, at most."""
 CHOOSERS = _CLUSTER
 """Blocks that look for the most likely token."""
-_DROPPED = {"R", "SG", "SPLIT", "Q", "M"}
+_DROPPED = {"R", "SG", "SPLIT", "Q", "M", "TILED"}
 """Constants of the Metal texts that the CUDA ones replace."""
 _PLAIN = ("embed", "quantize")
 """Launches that stay as the Metal texts have them."""
@@ -86,9 +87,7 @@ def _takes(name: str, t: Template) -> bool:
     """Whether a CUDA text can do it; must not depend on the number of tokens, whose results are to be the same."""
     if name == "attention":
         return t["T"] in _SIXTEEN
-    return name in (*_PLAIN, "collect") or (
-        t["T"] in _SIXTEEN and t["S"] == t["T"] and t.get("N", 16) % 16 == 0
-    )
+    return name in (*_PLAIN, "collect") or "TILED" in t
 
 
 class TensorKernel:
@@ -137,6 +136,8 @@ class TensorKernel:
                 output_dtypes=output_dtypes,
             )
         given = dict(zip(self._inputs, inputs, strict=True))
+        if "TILED" in t:
+            del given["biases"]
         made = dict(
             zip(self._outputs, zip(output_shapes, output_dtypes, strict=True), strict=True),
         )
@@ -189,12 +190,11 @@ class TensorKernel:
 
     def _attention(self, t: Template, inputs: Arrays, outputs: Made) -> list[mx.array]:
         warps, narrow, queries = _ATTENTION_WARPS, t["M"] <= _NARROW, t["M"] * t["H"] // t["HK"]
-        slots = 3 if narrow else 2
         constants = {name: value for name, value in t.items() if name not in _DROPPED}
-        blocks, shared = t["HK"] * t["NS"] * -(-queries // 8), warps * slots * 32 * (t["D"] // 4 + 1) * 4
+        blocks, shared = t["HK"] * t["NS"] * -(-queries // 8), warps * 2 * 32 * (t["D"] // 4 + 1) * 4
         return self._run(
             "attention",
-            constants | {"WARPS": warps, "SLOTS": slots},
+            constants | {"WARPS": warps},
             inputs,
             outputs,
             {"tokens": t["M"], "capacity": inputs["cache"].shape[3]},
@@ -299,7 +299,7 @@ class TensorKernel:
         constants = {name: t[name] for name in ("T", "S", "BITS", "GROUP")}
         constants |= {"N": tiles * (8 if gated else 16), "K": _k(t), "WARPS": _WIDE_WARPS}
         constants |= {"SPLIT": _WARPS, "U": _in_flight(t), "R": _WIDE_TILES, "C": columns}
-        arrays = {"x": image} | {name: inputs[name] for name in ("weight", "scales", "biases")}
+        arrays = {"x": image} | {name: inputs[name] for name in ("weight", "scales")}
         if not gated:
             constants |= {"Y": outputs["y"][1], "RESIDUAL": residual is not None, "BIAS": bias is not None}
             arrays["more"] = next((x for x in (residual, bias) if x is not None), inputs["scales"])
@@ -361,7 +361,12 @@ def place(
 def registry(run: Run, resident: Callable[[mx.array], mx.array] = lambda scalar: scalar) -> Registry:
     """The launches' kernels through `run`."""
     return Registry(
-        partial(kernel, run=run), partial(place, run=run), resident, in_order=True, max_tokens=MAX_TOKENS
+        partial(kernel, run=run),
+        partial(place, run=run),
+        resident,
+        in_order=True,
+        max_tokens=MAX_TOKENS,
+        tile=tile,
     )
 
 

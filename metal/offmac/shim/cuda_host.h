@@ -19,6 +19,7 @@ using std::fabs;
 #define __shared__ static
 #define __launch_bounds__(...)
 #define __cluster_dims__(...)
+struct alignas(8) uint2 { uint x, y; };
 struct alignas(8) float2 { float x, y; };
 struct alignas(16) float4 { float x, y, z, w; };
 struct alignas(16) uint4 { uint x, y, z, w; };

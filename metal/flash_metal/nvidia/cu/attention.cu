@@ -19,13 +19,13 @@ if (first >= queries) {
   return;
 }
 const int end = start + (min(first + 8, queries) - 1) / G + 1;
-uint* mine = (uint*)staged + warp * SLOTS * BLOCK;
+uint* mine = (uint*)staged + warp * 2 * BLOCK;
 const ulong plane = ulong(HK) * capacity * ROW;  // of a layer's keys or values
 const uint* const kept = cache + layer[0] * 2 * plane + ulong(kv) * capacity * ROW;
 
 // The n-th block of this warp: keys and values in turn.
 auto place = [&](int n) { return ((n / 2 * WARPS + warp) * NS + split) * 32; };
-auto slot = [&](int n) { return mine + n % SLOTS * BLOCK; };
+auto slot = [&](int n) { return mine + n % 2 * BLOCK; };
 // What earlier passes left of the n-th block, which need not be waited for, and what this one made.
 auto fetch_left = [&](int n) {
   const int base = place(n), words = (min(base + 32, start) - base) * ROW;
@@ -36,24 +36,27 @@ auto fetch_left = [&](int n) {
 #pragma unroll 1
   for (int e = lines * 4 + lane; e < words; e += 32) copy4(to + e, from + e, 4);
 };
-auto fetch_made = [&](int n) {
+auto fetch_made = [&](int n, int planes) {
   const int base = place(n), begin = max(start - base, 0), made = min(base + 32, start + tokens) - base - begin;
   const uint* from = fresh + ((n % 2 * HK + kv) * tokens + base + begin - start) * ROW;
+  uint* to = slot(n) + begin * ROW;
 #pragma unroll 1
-  for (int e = lane; e < made * ROW; e += 32) copy4(slot(n) + begin * ROW + e, from + e, 4);
+  for (int e = lane; e < made * ROW; e += 32) {
+    for (int p = 0; p < planes; p++) copy4(to + p * BLOCK + e, from + p * HK * tokens * ROW + e, 4);
+  }
 };
 auto fetch = [&](int n) {
   fetch_left(n);
-  fetch_made(n);
+  fetch_made(n, 1);
   copies_end();
 };
-// For the oldest of the blocks under way, or, where this pass made some of it, for all.
+// For the older of the blocks under way, or, where this pass made some of it, for both.
 auto wait = [&](int base) {
   if (base + 32 > start) {
     copies_end();
     copies_wait<0>();
   } else {
-    copies_wait<SLOTS - 1>();
+    copies_wait<1>();
   }
   __syncwarp();
 };
@@ -62,14 +65,14 @@ auto halves = [](uint word, uint order) {
   return minus_halves(__byte_perm(word, 0x64646464u, order), 0x64806480u);
 };
 
-#pragma unroll 1
-for (int n = 0; n < SLOTS; n++) {
+for (int n = 0; n < 2; n++) {
   fetch_left(n);
   copies_end();
 }
 const float factor = scale[0];
 later();
 earlier();
+fetch_made(0, 2);
 const int query = first + g;
 const bool real = query < queries;
 const int last = start + query / G;
@@ -83,13 +86,6 @@ for (int s = 0; s < STEPS; s++) {
   }
   a[s][0] = pack<half>(v[0], v[1]);
   a[s][1] = pack<half>(v[2], v[3]);
-}
-#pragma unroll 1
-for (int block = start / 32; block * 32 < end; block++) {
-  const int turn = block / NS / WARPS * 2;
-  if (block % NS != split || block / NS % WARPS != warp) continue;
-#pragma unroll 1
-  for (int n = turn; n < min(turn + 2, SLOTS); n++) fetch_made(n);
 }
 float top = -1e30f, total = 0.0f;
 float sums[DIMS * 2][4] = {};
@@ -121,7 +117,7 @@ for (int turn = 0; place(turn) < end; turn += 2) {
   const float fade = exp2f(top - highest);
   top = highest;
   __syncwarp();
-  fetch(turn + SLOTS);
+  fetch(turn + 2);
   wait(base);
   const uint* values = slot(turn + 1);
   float sum = 0.0f;
@@ -163,7 +159,7 @@ for (int turn = 0; place(turn) < end; turn += 2) {
     }
   }
   __syncwarp();
-  fetch(turn + 1 + SLOTS);
+  fetch(turn + 3);
 }
 copies_wait<0>();
 __syncthreads();

@@ -4,8 +4,7 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 8,
-    [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
+    P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 8,
     [](int tile) { return tile; }, [&] { stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0); },
     [&](int tile, const float* sums, int) {
       for (int i = 0; i < 2; i++) {

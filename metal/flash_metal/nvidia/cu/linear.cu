@@ -4,7 +4,7 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, RESIDUAL ? tokens : 0); },
     [&] {
       if constexpr (NORM) {

@@ -2,7 +2,8 @@
 // pass of 1 token and one of 64 are the same computation, column by column.
 //
 // A warp takes 16 rows and U groups of K at a time. Lane 4 g + t holds the words of rows g and
-// g + 8 whose K belong to quarter t of a group. A field or-ed into the bits of a power of two is
+// g + 8 whose K belong to quarter t of a group, which lie side by side (tile.py): a load of a warp is some whole lines,
+// where rows apart would be a line each, which the L1 cache looks up one by one. A field or-ed into the bits of a power of two is
 // an exact 16-bit float, OFFSET + q, without a conversion; the sum of x over the group takes the
 // offset out again: y += s sum((q + OFFSET) x) + (b - OFFSET s) sum(x). Eight bits are two planes
 // of four.
@@ -40,10 +41,9 @@ struct Product {
   static constexpr int BATCH = SLICES / common(SLICES, STEPS_EACH);
   static constexpr int TOGETHER = M <= 2 ? 8 : 1, PARTS = 2 * TOGETHER * SPLIT * PART;
 
-  // Scales and biases are kept in pairs, as they are read.
   struct Slice {
-    Words<WORDS> w[2][U];
-    uint scale[2][U / 2], bias[2][U / 2];
+    uint w[U][2 * WORDS];  // of row g, then of row g + 8
+    uint2 factors[U];      // scale and bias of row g, and of row g + 8
   };
 
   // A group's 16 rows as the matrix units take them.
@@ -53,52 +53,32 @@ struct Product {
   };
 
   const uint* weight;
-  const S* scales;
-  const S* biases;
+  const uint2* factors;
 
-  // Where a lane's rows begin for the warp's first step.
-  struct Rows {
-    const uint* words[2];
-    uint group[2];
+  // Where a lane's share of a tile begins.
+  struct Place {
+    const uint* words;
+    const uint2* factors;
   };
+  static constexpr int PIECE = 2 * WORDS < 4 ? 2 * WORDS : 4, PIECES = 2 * WORDS / PIECE;
 
-  __device__ Rows at(uint low, uint high, int share) const {
-    Rows rows;
-#pragma unroll
-    for (int r = 0; r < 2; r++) {
-      const uint row = r == 0 ? low : high;
-      rows.words[r] = weight + ulong(row) * (K * BITS / 32) + (share * U * 4 + threadIdx.x % 4) * WORDS;
-      rows.group[r] = row * GROUPS + share * U;
-    }
-    return rows;
+  __device__ Place at(int tile, int share) const {
+    const ulong group = ulong(tile) * GROUPS + share * U;
+    return {weight + (group * PIECES * 32 + threadIdx.x) * PIECE, factors + group * 8 + threadIdx.x / 4};
   }
 
   // The i-th step of `share` of SPLIT.
-  __device__ void load(Slice& s, const Rows& rows, int share, int i) const {
-    if (i * SPLIT + SPLIT > STEPS && i * SPLIT + share >= STEPS) return;
+  __device__ void load(Slice& s, const Place& place, int share, int i) const {
+    each_group(share, i, [&](int, int u) {
+      const int group = i * SPLIT * U + u;
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
-      const S* scale = scales + rows.group[r] + i * SPLIT * U;
-      const S* bias = biases + rows.group[r] + i * SPLIT * U;
+      for (int p = 0; p < PIECES; p++) {
+        const Words<PIECE> piece = stream<PIECE>(place.words + (group * PIECES + p) * 32 * PIECE);
 #pragma unroll
-      for (int u = 0; u < U; u++) {
-        if (ALIGNED || (i * SPLIT + share) * U + u < GROUPS) {
-          s.w[r][u] = stream<WORDS>(rows.words[r] + (i * SPLIT * U + u) * 4 * WORDS);
-        }
+        for (int e = 0; e < PIECE; e++) s.w[u][p * PIECE + e] = piece.w[e];
       }
-#pragma unroll
-      for (int u = 0; u < U; u += 2) {
-        const int left = ALIGNED ? 2 : GROUPS - (i * SPLIT + share) * U - u;
-        s.scale[r][u / 2] = pair(scale + u, left);
-        s.bias[r][u / 2] = pair(bias + u, left);
-      }
-    }
-  }
-
-  __device__ static uint pair(const S* at, int left) {
-    if (ALIGNED) return __ldg((const uint*)at);
-    const uint low = left > 0 ? __ldg((const ushort*)at) : 0;
-    return left > 1 ? low | uint(__ldg((const ushort*)at + 1)) << 16 : low;
+      s.factors[u] = __ldg(place.factors + group * 8);
+    });
   }
 
   // Calls use(group, u) for each group of a step.
@@ -119,7 +99,8 @@ struct Product {
     for (int j = 0; j < UNITS; j++) {
 #pragma unroll
       for (int h = 0; h < 2; h++) {
-        const uint p = s.w[0][u].w[BITS == 4 ? j : 2 * j + h], q = s.w[1][u].w[BITS == 4 ? j : 2 * j + h];
+        const int word = BITS == 4 ? j : 2 * j + h;
+        const uint p = s.w[u][word], q = s.w[u][WORDS + word];
 #pragma unroll
         for (int plane = 0; plane < PLANES; plane++) {
           uint* a = w.a[(2 * j + h) * PLANES + plane];
@@ -131,9 +112,9 @@ struct Product {
     }
 #pragma unroll
     for (int r = 0; r < 2; r++) {
-      const float2 scale = unpack2<S>(s.scale[r][u / 2]), bias = unpack2<S>(s.bias[r][u / 2]);
-      w.scale[r] = u % 2 ? scale.y : scale.x;
-      w.bias[r] = fmaf(w.scale[r], -(BITS == 8 ? 17.0f : 1.0f) * Fields<T>::OFFSET, u % 2 ? bias.y : bias.x);
+      const float2 both = unpack2<S>(r == 0 ? s.factors[u].x : s.factors[u].y);
+      w.scale[r] = both.x;
+      w.bias[r] = fmaf(both.x, -(BITS == 8 ? 17.0f : 1.0f) * Fields<T>::OFFSET, both.y);
     }
     return w;
   }

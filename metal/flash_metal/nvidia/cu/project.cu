@@ -5,7 +5,7 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float shares[NS * M * H];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
-    P{weight, scales, biases}, staged, blockIdx.x, gridDim.x, N / 16, [](int tile, int i) { return uint(tile * 16 + i); },
+    P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, tokens); },
     [&] { stage_joined<P, T, M, H, D, NS, WARPS>(staged, shares, parts, stats, tokens, 0, tokens, 0); },
     [&](int tile, const float* sums, const Residual<T>& held) {

@@ -14,7 +14,7 @@ const int row = head * D + blockIdx.x % SHARES * (D / SHARES);
 Turn<D> turn;
 cluster_arrive<SHARES>();
 each_tile(
-    P{weight, scales, biases}, staged, 0, 1, D / SHARES / 16, [&](int tile, int i) { return uint(row + tile * 16 + i); },
+    P{weight, (const uint2*)scales}, staged, row / 16, 1, (row + D / SHARES) / 16,
     [](int tile) { return tile; },
     [&] {
       turn = Turn<D>(frequency, position[0] + min(m, tokens - 1));
@@ -23,7 +23,7 @@ each_tile(
     },
     [&](int tile, const float* sums, int) {
       for (int i = 0; i < 4; i++) {
-        const int n = 2 * t + i % 2, r = row + tile * 16 + g + i / 2 * 8;
+        const int n = 2 * t + i % 2, r = tile * 16 + g + i / 2 * 8;
         if (n < tokens) send<SHARES>(heads + n * D + r % D, sums[i] + (BIAS ? float(bias[r]) : 0.0f));
       }
     });

@@ -12,20 +12,20 @@ struct Residual {
   }
 };
 
-// The tiles of 16 rows first, first + stride, ... of this block, all of its warps on the K of one tile; rows(tile, i) is the
-// matrix row of a tile's row i. A warp's steps, tile after tile, are numbered; SLICES are in registers, all but one of them
-// under way while `prepare` stages x, which has to wait behind them, and while the launch ahead ends. After TOGETHER tiles
-// the block meets, and a warp each adds up the parts of one and calls done(tile, sums, held): `held` is what hold(tile)
-// read some time before, in time for the first tiles before `prepare` waits. Behind x lie P::PARTS float4.
-template <typename P, typename Rows, typename Hold, typename Prepare, typename Done>
-__device__ inline void each_tile(const P& product, uint4* x, int first, int stride, int tiles, Rows rows, Hold hold,
+// The tiles of 16 rows first, first + stride, ... of this block, all of its warps on the K of one tile. A warp's steps, tile
+// after tile, are numbered; SLICES are in registers, all but one of them under way while `prepare` stages x, which has to
+// wait behind them, and while the launch ahead ends. After TOGETHER tiles the block meets, and a warp each adds up the
+// parts of one and calls done(tile, sums, held): `held` is what hold(tile) read some time before, in time for the first
+// tiles before `prepare` waits. Behind x lie P::PARTS float4.
+template <typename P, typename Hold, typename Prepare, typename Done>
+__device__ inline void each_tile(const P& product, uint4* x, int first, int stride, int tiles, Hold hold,
                                  Prepare prepare, Done done) {
   constexpr int STEPS = P::STEPS_EACH, SLICES = P::SLICES, BATCH = P::BATCH, TOGETHER = P::TOGETHER;
-  const int warp = threadIdx.y, g = threadIdx.x / 4;
+  const int warp = threadIdx.y;
   typename P::Slice slices[SLICES];
   auto load = [&](int n, int from) {
     const int tile = from + n / STEPS * stride;
-    if (tile < tiles) product.load(slices[n % SLICES], product.at(rows(tile, g), rows(tile, g + 8), warp), warp, n % STEPS);
+    if (tile < tiles) product.load(slices[n % SLICES], product.at(tile, warp), warp, n % STEPS);
   };
 #pragma unroll
   for (int n = 0; n < SLICES - 1; n++) load(n, first);

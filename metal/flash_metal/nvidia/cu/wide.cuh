@@ -1,19 +1,19 @@
 // The products of C times eight tokens, whose images lie one after another in memory. Each column gets its sums in
 // the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. A block takes R tiles
 // of 16 rows, its warps the shares in turn.
-template <typename P, int WARPS, int R, int C, typename Rows, typename Done>
-__device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles, Rows rows,
+template <typename P, int WARPS, int R, int C, typename Done>
+__device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles,
                                   Done done) {
   const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
   earlier();
   for (int share = warp; share < P::SPLIT; share += WARPS) {
     float sums[R][C][4] = {};
-    typename P::Rows from[R];
+    typename P::Place from[R];
     typename P::Slice slices[2][R];
 #pragma unroll
     for (int r = 0; r < R; r++) {
       const int tile = min(int(blockIdx.x) * R + r, tiles - 1);
-      from[r] = product.at(rows(tile, g), rows(tile, g + 8), share);
+      from[r] = product.at(tile, share);
       product.load(slices[0][r], from[r], share, 0);
     }
     auto step = [&](int i, const typename P::Slice* now, typename P::Slice* next) {

@@ -3,8 +3,7 @@ extern __shared__ uint4 staged[];
 using P = Product<T, S, 8, K, BITS, GROUP, SPLIT, U>;
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 wide_tiles<P, WARPS, R, C>(
-    P{weight, scales, biases}, (const uint4*)x, (float4*)staged, N / 8,
-    [](int tile, int i) { return uint(tile * 8 + i % 8 + (i < 8 ? 0 : N)); },
+    P{weight, (const uint2*)scales}, (const uint4*)x, (float4*)staged, N / 8,
     [&](int tile, int c, const float* sums) {
       for (int i = 0; i < 2; i++) {
         const int m = c * 8 + 2 * t + i;
