@@ -25,7 +25,7 @@ import mlx.core as mx
 from flash_metal.places import cache_folder
 
 _EMPTY_HASH_SEED, _MULTIPLIER, _WORD = 0xC70F6907, 0xC6A4A7935BD1E995, (1 << 64) - 1
-_OPTIONS = (b"--std=c++17", b"--fmad=false")
+_OPTIONS = (b"--std=c++17", b"--fmad=false", b"-default-device")
 """Products are contracted into sums where the text says so, and so in every variant alike."""
 _SM_COUNT, _SHARED_BYTES = (
     16,

@@ -79,6 +79,10 @@ template <int WORDS> Words<WORDS> stream(const uint* at) {
   for (int i = 0; i < WORDS; i++) r.w[i] = at[i];
   return r;
 }
+inline uint4 ask4(const void* at) {
+  if (ulong(at) % 16) msl_rt_fail(__LINE__, "misaligned address of a vector");
+  return *(const uint4*)at;
+}
 inline void copy16(uint* to, const uint* from) {
   if (ulong(to) % 16 || ulong(from) % 16) msl_rt_fail(__LINE__, "misaligned address of a copy");
   for (int i = 0; i < 4; i++) to[i] = from[i];

@@ -5,7 +5,7 @@ __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 8,
-    [](int tile) { return tile; }, [&] { stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0); },
+    [](int tile) { return tile; }, [&](auto asked) { stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0, asked); },
     [&](int tile, const float* sums, int) {
       for (int i = 0; i < 2; i++) {
         const int m = 2 * t + i;

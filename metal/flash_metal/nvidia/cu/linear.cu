@@ -6,13 +6,13 @@ const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, RESIDUAL ? tokens : 0); },
-    [&] {
+    [&](auto asked) {
       if constexpr (NORM) {
-        stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, (const float*)eps, tokens, 0);
+        stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, (const float*)eps, tokens, 0, asked);
       } else if constexpr (M == 1) {
-        stage_plain<P, T, M, K>(staged, x, tokens, 0);
+        stage_plain<P, T, M, K>(staged, x, tokens, 0, asked);
       } else {
-        copy_plain<P, T, M, K>(staged, x, tokens);
+        copy_plain<P, T, M, K>(staged, x, tokens, asked);
       }
     },
     [&](int tile, const float* sums, const Residual<T>& held) {

@@ -35,18 +35,25 @@ __device__ inline uint minus_halves(uint a, uint b) {
 }
 
 template <int WORDS> struct Words { uint w[WORDS]; };
-// Words that are read once.
+// Words that are read once, asked for in the order of the text, in which they come.
 template <int WORDS>
 __device__ inline Words<WORDS> stream(const uint* at) {
   Words<WORDS> r;
   if constexpr (WORDS == 4) {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
+    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
         : "=r"(r.w[0]), "=r"(r.w[1]), "=r"(r.w[2]), "=r"(r.w[3]) : "l"(at));
   } else if constexpr (WORDS == 2) {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {%0,%1}, [%2];" : "=r"(r.w[0]), "=r"(r.w[1]) : "l"(at));
+    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v2.u32 {%0,%1}, [%2];" : "=r"(r.w[0]), "=r"(r.w[1]) : "l"(at));
   } else {
-    asm("ld.global.nc.L1::no_allocate.L2::128B.u32 %0, [%1];" : "=r"(r.w[0]) : "l"(at));
+    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.u32 %0, [%1];" : "=r"(r.w[0]) : "l"(at));
   }
+  return r;
+}
+
+// Sixteen bytes, asked for likewise.
+__device__ inline uint4 ask4(const void* at) {
+  uint4 r;
+  asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(at));
   return r;
 }
 

@@ -16,9 +16,9 @@ cluster_arrive<SHARES>();
 each_tile(
     P{weight, (const uint2*)scales}, staged, row / 16, 1, (row + D / SHARES) / 16,
     [](int tile) { return tile; },
-    [&] {
+    [&](auto asked) {
       turn = Turn<D>(frequency, position[0] + min(m, tokens - 1));
-      stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0);
+      stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0, asked);
       cluster_wait<SHARES>();
     },
     [&](int tile, const float* sums, int) {

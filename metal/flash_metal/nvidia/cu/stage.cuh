@@ -1,6 +1,7 @@
 // A pass's activations on their way to the products: in shared memory, or, a token in each column of an image of
 // eight, in memory. `column`: of the first of N tokens. A warp brings what it takes itself, its share of K. All wait for
-// the launches ahead. Several tokens are read before one is put down: the compiler moves no reading over that.
+// the launches ahead, and call asked() when what these made has been asked for. Several tokens are read before one is put
+// down: the compiler moves no reading over that.
 template <typename T>
 __device__ inline void unpack8(uint4 four, float* v) {
   const uint words[4] = {four.x, four.y, four.z, four.w};
@@ -17,9 +18,9 @@ __device__ inline uint4 pack8(const float* v) {
 }
 
 // The tokens' rows of x over their root mean squares, times norm; squares: [WARPS N] in shared memory.
-template <typename P, typename T, int N, int K, int WARPS>
+template <typename P, typename T, int N, int K, int WARPS, typename Asked>
 __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, const T* norm, const float* eps,
-                                    int tokens, int column) {
+                                    int tokens, int column, Asked asked) {
   constexpr int CHUNKS = P::SHARE_UNITS / 32;
   constexpr bool KEPT = CHUNKS * N <= 8;  // x stays in registers between the two readings
   const int lane = threadIdx.x, warp = threadIdx.y;
@@ -38,7 +39,8 @@ __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, c
     const int c = P::unit(warp, lane + i * 32);
     uint4 fours[N];
 #pragma unroll
-    for (int m = 0; m < N; m++) fours[m] = m < tokens && c >= 0 ? *(const uint4*)(x + m * K + c * 8) : none;
+    for (int m = 0; m < N; m++) fours[m] = m < tokens && c >= 0 ? ask4(x + m * K + c * 8) : none;
+    if (i == CHUNKS - 1) asked();
 #pragma unroll
     for (int m = 0; m < N; m++) {
       if (KEPT) kept[i][m] = fours[m];
@@ -84,8 +86,8 @@ __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, c
 }
 
 // As they are; columns beyond the tokens repeat the last. Faster than copies for one token.
-template <typename P, typename T, int N, int K>
-__device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int column) {
+template <typename P, typename T, int N, int K, typename Asked>
+__device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int column, Asked asked) {
   constexpr int ALL = P::SHARE_UNITS / 32 * N, SOME = ALL < 12 ? ALL : 12;
   earlier();
 #pragma unroll
@@ -94,8 +96,9 @@ __device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int co
 #pragma unroll
     for (int j = 0; j < SOME; j++) {
       const int c = P::unit(threadIdx.y, threadIdx.x + (from + j) / N * 32), m = min((from + j) % N, tokens - 1);
-      if (from + j < ALL && c >= 0) fours[j] = *(const uint4*)(x + m * K + c * 8);
+      if (from + j < ALL && c >= 0) fours[j] = ask4(x + m * K + c * 8);
     }
+    if (from + SOME >= ALL) asked();
 #pragma unroll
     for (int j = 0; j < SOME; j++) {
       const int c = P::unit(threadIdx.y, threadIdx.x + (from + j) / N * 32);
@@ -106,8 +109,8 @@ __device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int co
 }
 
 // The same by copies, of which the steps are settled as they come.
-template <typename P, typename T, int N, int K>
-__device__ inline void copy_plain(uint4* staged, const T* x, int tokens) {
+template <typename P, typename T, int N, int K, typename Asked>
+__device__ inline void copy_plain(uint4* staged, const T* x, int tokens, Asked asked) {
   earlier();
 #pragma unroll
   for (int i = 0; i < P::STEPS_EACH; i++) {
@@ -121,6 +124,7 @@ __device__ inline void copy_plain(uint4* staged, const T* x, int tokens) {
     }
     copies_end();
   }
+  asked();
 #pragma unroll
   for (int i = 0; i < P::STEPS_EACH; i++) {
     copies_end();  // none: as many may be under way at each step
@@ -131,9 +135,9 @@ __device__ inline void copy_plain(uint4* staged, const T* x, int tokens) {
 }
 
 // The parts of attention joined, of tokens from `first` on; shares: [NS N H] in shared memory.
-template <typename P, typename T, int N, int H, int D, int NS, int WARPS>
+template <typename P, typename T, int N, int H, int D, int NS, int WARPS, typename Asked>
 __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts, const float* stats, int tokens,
-                                    int first, int count, int column) {
+                                    int first, int count, int column, Asked asked) {
   constexpr int K = H * D, CHUNKS = P::SHARE_UNITS / 32;
   constexpr int FIT = NS <= 2 ? 8 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N, ROUNDS = N / SOME;
   const int lane = threadIdx.x, warp = threadIdx.y, id = warp * 32 + lane;
@@ -144,12 +148,13 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
 #pragma unroll
       for (int s = 0; s < NS; s++) {
         const int m = first + min(from + j, count - 1);
-        if (c >= 0) fours[j][s] = *(const uint4*)(parts + (s * tokens + m) * K + c * 8);
+        if (c >= 0) fours[j][s] = ask4(parts + (s * tokens + m) * K + c * 8);
       }
     }
   };
   earlier();
   read(P::unit(warp, lane), 0);  // while the shares are made
+  asked();
   for (int i = id; i < count * H; i += WARPS * 32) {
     const int one = first * H + i;
     float tops[NS], totals[NS];
