@@ -1,12 +1,18 @@
-// The rotation of a token, of a lane's pairs of dimensions.
+// The rotation of the token `make` is given, of a lane's pairs of dimensions; what it takes is asked for at once.
 template <int D>
 struct Turn {
   static constexpr int HALF = D / 2, PAIRS = (HALF + 31) / 32;
-  float cosine[PAIRS], sine[PAIRS];
-  __device__ Turn() {}
-  __device__ Turn(const float* frequency, int position) {
+  float cosine[PAIRS], sine[PAIRS], frequencies[PAIRS];
+  int start;
+  __device__ Turn(const float* frequency, const int* position) {
+    start = int(ask(position));
     for (int j = 0; j < PAIRS; j++) {
-      const float angle = float(position) * frequency[min(int(threadIdx.x) + 32 * j, HALF - 1)];
+      frequencies[j] = __uint_as_float(ask(frequency + min(int(threadIdx.x) + 32 * j, HALF - 1)));
+    }
+  }
+  __device__ void make(int token) {
+    for (int j = 0; j < PAIRS; j++) {
+      const float angle = float(start + token) * frequencies[j];
       cosine[j] = cosf(angle), sine[j] = sinf(angle);
     }
   }

@@ -3,12 +3,13 @@ extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
+const Norm<P, T> scaled = NORM ? Norm<P, T>(norm, (const float*)eps) : Norm<P, T>();
 each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, RESIDUAL ? tokens : 0); },
     [&](auto asked) {
       if constexpr (NORM) {
-        stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, (const float*)eps, tokens, 0, asked);
+        stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked);
       } else if constexpr (M == 1) {
         stage_plain<P, T, M, K>(staged, x, tokens, 0, asked);
       } else {

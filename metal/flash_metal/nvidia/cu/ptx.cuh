@@ -50,7 +50,12 @@ __device__ inline Words<WORDS> stream(const uint* at) {
   return r;
 }
 
-// Sixteen bytes, asked for likewise.
+// A word, and sixteen bytes, asked for likewise.
+__device__ inline uint ask(const void* at) {
+  uint r;
+  asm volatile("ld.global.u32 %0, [%1];" : "=r"(r) : "l"(at));
+  return r;
+}
 __device__ inline uint4 ask4(const void* at) {
   uint4 r;
   asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(at));

@@ -11,14 +11,15 @@ if (head >= H + 2 * HK) {
   return;
 }
 const int row = head * D + blockIdx.x % SHARES * (D / SHARES);
-Turn<D> turn;
+Turn<D> turn(frequency, position);
+const Norm<P, T> scaled(norm, eps);
 cluster_arrive<SHARES>();
 each_tile(
     P{weight, (const uint2*)scales}, staged, row / 16, 1, (row + D / SHARES) / 16,
     [](int tile) { return tile; },
     [&](auto asked) {
-      turn = Turn<D>(frequency, position[0] + min(m, tokens - 1));
-      stage_normed<P, T, M, K, WARPS>(staged, squares, x, norm, eps, tokens, 0, asked);
+      if (m < tokens) turn.make(m);
+      stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked);
       cluster_wait<SHARES>();
     },
     [&](int tile, const float* sums, int) {
@@ -29,5 +30,5 @@ each_tile(
     });
 cluster_meet<SHARES>();
 if (blockIdx.x % SHARES == SHARES - 1 && m < tokens) {
-  finish_head<H, HK, D, HEAD_NORM>(heads + m * D, m, head, tokens, head_norm, turn, eps[0], q, rows);
+  finish_head<H, HK, D, HEAD_NORM>(heads + m * D, m, head, tokens, head_norm, turn, scaled.eps, q, rows);
 }

@@ -4,7 +4,7 @@ using P = Product<T, half, 8, K, BITS, GROUP, WARPS, U>;
 uint4* image = (uint4*)y + blockIdx.x / 8 * P::IMAGE;
 const T* row = x + blockIdx.x * K;
 if constexpr (NORM) {
-  stage_normed<P, T, 1, K, WARPS>(image, squares, row, norm, (const float*)eps, 1, blockIdx.x % 8, [] {});
+  stage_normed<P, T, 1, K, WARPS>(image, squares, row, Norm<P, T>(norm, (const float*)eps), 1, blockIdx.x % 8, [] {});
 } else {
   stage_plain<P, T, 1, K>(image, row, 1, blockIdx.x % 8, [] {});
 }

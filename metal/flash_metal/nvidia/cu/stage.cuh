@@ -17,21 +17,30 @@ __device__ inline uint4 pack8(const float* v) {
   return make_uint4(pack<T>(v[0], v[1]), pack<T>(v[2], v[3]), pack<T>(v[4], v[5]), pack<T>(v[6], v[7]));
 }
 
-// The tokens' rows of x over their root mean squares, times norm; squares: [WARPS N] in shared memory.
+// A norm's weights, of the warp's share, and its eps: to be asked for ahead of a launch's weights.
+template <typename P, typename T>
+struct Norm {
+  uint4 factors[P::SHARE_UNITS / 32];
+  float eps;
+  __device__ Norm() {}
+  __device__ Norm(const T* norm, const float* small) {
+#pragma unroll
+    for (int i = 0; i < P::SHARE_UNITS / 32; i++) {
+      factors[i] = ask4(norm + max(P::unit(threadIdx.y, threadIdx.x + i * 32), 0) * 8);
+    }
+    eps = __uint_as_float(ask(small));
+  }
+};
+
+// The tokens' rows of x over their root mean squares, times the norm's weights; squares: [WARPS N] in shared memory.
 template <typename P, typename T, int N, int K, int WARPS, typename Asked>
-__device__ inline void stage_normed(uint4* staged, float* squares, const T* x, const T* norm, const float* eps,
-                                    int tokens, int column, Asked asked) {
+__device__ inline void stage_normed(uint4* staged, float* squares, const T* x, const Norm<P, T>& norm, int tokens,
+                                    int column, Asked asked) {
   constexpr int CHUNKS = P::SHARE_UNITS / 32;
   constexpr bool KEPT = CHUNKS * N <= 8;  // x stays in registers between the two readings
   const int lane = threadIdx.x, warp = threadIdx.y;
   const uint4 none = make_uint4(0, 0, 0, 0);
-  uint4 factors[CHUNKS], kept[KEPT ? CHUNKS : 1][KEPT ? N : 1];
-#pragma unroll
-  for (int i = 0; i < CHUNKS; i++) {
-    const int c = P::unit(warp, lane + i * 32);
-    factors[i] = c >= 0 ? *(const uint4*)(norm + c * 8) : none;
-  }
-  const float small = eps[0];
+  uint4 kept[KEPT ? CHUNKS : 1][KEPT ? N : 1];
   earlier();
   float sums[N] = {};
 #pragma unroll
@@ -58,7 +67,7 @@ __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, c
   __syncthreads();
   float all = 0.0f;
   for (int w = 0; w < WARPS; w++) all += squares[w * N + lane % N];
-  const float mine = rsqrtf(fmaf(all, 1.0f / float(K), small));
+  const float mine = rsqrtf(fmaf(all, 1.0f / float(K), norm.eps));
   float inverse[N];
 #pragma unroll
   for (int m = 0; m < N; m++) inverse[m] = __shfl_sync(~0u, mine, m);
@@ -67,7 +76,7 @@ __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, c
     const int c = P::unit(warp, lane + i * 32);
     if (c < 0) continue;
     float n[8];
-    unpack8<T>(factors[i], n);
+    unpack8<T>(norm.factors[i], n);
     uint4 fours[N];
 #pragma unroll
     for (int m = 0; m < N; m++) {
