@@ -156,7 +156,7 @@ def test_missing_barrier(launch: str, problem: Problem) -> None:
 
 
 WRONG = {
-    "key of the future seen": ("attention", "base + key <=last", "base + key <=last + 1"),
+    "key of the future seen": ("attention", "base + key <=last[c]", "base + key <=last[c] + 1"),
     "scale of the wrong row": ("down", "w.scale[c / 2]", "w.scale[c % 2]"),
     "planes mixed up": ("head", "? 2 * h + 1 : plane + 2", "? 2 * h : plane + 2"),
     "rotated the other way": ("qkv", "fmaf(b[j],c,a[j] * s)", "fmaf(b[j],c,-a[j] * s)"),

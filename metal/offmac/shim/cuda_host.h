@@ -68,10 +68,6 @@ inline ushort bfloat_bits(float x) {
   return ushort((u + 0x7fff + (u >> 16 & 1)) >> 16);
 }
 inline uint select(uint word, uint mask, uint bits) { return (word & mask) | bits; }
-inline uint minus_halves(uint a, uint b) {
-  const uint low = half_bits(half_value(ushort(a)) - half_value(ushort(b)));
-  return low | uint(half_bits(half_value(ushort(a >> 16)) - half_value(ushort(b >> 16)))) << 16;
-}
 template <int WORDS> struct Words { uint w[WORDS]; };
 template <int WORDS> Words<WORDS> stream(const uint* at) {
   if (ulong(at) % (4 * WORDS)) msl_rt_fail(__LINE__, "misaligned address of a vector");
@@ -98,6 +94,15 @@ template <int COUNT> void cluster_wait() {}
 template <int COUNT> void cluster_meet() { __syncthreads(); }
 // Blocks of a cluster have the same memory here, and its last one, which gets what is sent, runs last.
 template <int COUNT> void send(float* to, float x) { *to = x; }
+
+inline uint transpose(uint two, int line) {
+  uint all[32];
+  msl_rt_exchange(MSL_OP_SHUFFLE, line, &two, sizeof two, all);
+  const int g = msl_rt_lane() / 4, t = msl_rt_lane() % 4;
+  auto half = [&](int row) { return all[4 * row + g / 2] >> 16 * (g % 2) & 0xffff; };
+  return half(2 * t) | half(2 * t + 1) << 16;
+}
+#define transposed(two) transpose(two, __LINE__)
 
 // As mma.sync.m16n8k16: products of 16-bit floats are exact, summed here in the order of k.
 template <typename Value>

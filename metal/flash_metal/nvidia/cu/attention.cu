@@ -1,8 +1,10 @@
 // Attention on matrix units, eight queries at a time. Blocks of 32 absolute positions belong to splits in turn, and to the
 // warps of these, so a token's sums have one order whatever the pass.
-// A warp's scores are q (rows g) times 32 keys; their layout is at once the right operand of the
-// product of the values, transposed, with the shares. Integers are exact halves; a row's scale goes into the score, or into
-// the share. Dimensions and keys are taken in the order in which shared memory gives them best.
+// A warp's scores are 32 keys (two tiles of 16 rows) times q; the shares, transposed, are the right operand of the product
+// of the values. Integers are halves with OFFSET on them, exact, which is taken out of the sums: it came in as often as
+// they have q, or shares. A row's scale goes into the score, or into the share. Dimensions and keys are taken in the order
+// in which shared memory gives them best.
+constexpr float OFFSET = 1024.0f + 128.0f;
 constexpr int ROW = D / 4 + 1;
 constexpr int BLOCK = 32 * ROW;
 constexpr int G = H / HK;
@@ -60,10 +62,9 @@ auto wait = [&](int base) {
   }
   __syncwarp();
 };
-// Four int8 of a word, by `order` of prmt, as two exact halves each.
-auto halves = [](uint word, uint order) {
-  return minus_halves(__byte_perm(word, 0x64646464u, order), 0x64806480u);
-};
+// Two int8 of a word, which has its signs turned, by `order` of prmt: OFFSET more, as halves.
+auto halves = [](uint word, uint order) { return __byte_perm(word, 0x64646464u, order); };
+const uint ones = pack<half>(1.0f, 1.0f);
 
 for (int n = 0; n < 2; n++) {
   fetch_left(n);
@@ -75,8 +76,8 @@ earlier();
 fetch_made(0, 2);
 const int query = first + g;
 const bool real = query < queries;
-const int last = start + query / G;
-uint a[STEPS][2];
+uint b[STEPS][2];
+float shift[4] = {};  // of queries 2 t and 2 t + 1, the sum
 #pragma unroll
 for (int s = 0; s < STEPS; s++) {
   float v[4] = {};
@@ -84,66 +85,75 @@ for (int s = 0; s < STEPS; s++) {
     const float4 four = *(const float4*)(q + ((query / G) * H + kv * G + query % G) * D + 4 * (t * STEPS + s));
     v[0] = four.x * factor, v[1] = four.y * factor, v[2] = four.z * factor, v[3] = four.w * factor;
   }
-  a[s][0] = pack<half>(v[0], v[1]);
-  a[s][1] = pack<half>(v[2], v[3]);
+  b[s][0] = pack<half>(v[0], v[1]);
+  b[s][1] = pack<half>(v[2], v[3]);
+  mma<half>(shift, ones, ones, ones, ones, b[s][0], b[s][1]);
 }
-float top = -1e30f, total = 0.0f;
-float sums[DIMS * 2][4] = {};
+const int last[2] = {start + (first + 2 * t) / G, start + (first + 2 * t + 1) / G};
+float top[2] = {-1e30f, -1e30f}, total[2] = {};
+float sums[DIMS * 2][4] = {}, shares[4] = {};
 for (int turn = 0; place(turn) < end; turn += 2) {
   const int base = place(turn);
   wait(base);
   const uint* keys = slot(turn);
-  float score[4][4] = {};
+  float chains[2][2][4] = {}, score[2][4];  // of keys 16 n + 8 r + g: r, query 2 t + c
 #pragma unroll
   for (int s = 0; s < STEPS; s++) {
 #pragma unroll
-    for (int n = 0; n < 4; n++) {
-      const uint word = keys[(8 * n + g) * ROW + t * STEPS + s] ^ 0x80808080u;
-      mma<half>(score[n], a[s][0], 0, a[s][1], 0, halves(word, 0x4140), halves(word, 0x4342));
+    for (int n = 0; n < 2; n++) {
+      const uint* at = keys + (16 * n + g) * ROW + t * STEPS + s;
+      const uint low = at[0] ^ 0x80808080u, high = at[8 * ROW] ^ 0x80808080u;
+      mma<half>(chains[s % 2][n], halves(low, 0x4140), halves(high, 0x4140), halves(low, 0x4342), halves(high, 0x4342), b[s][0],
+                b[s][1]);
     }
   }
-  float highest = top;
+  float highest[2] = {top[0], top[1]}, fade[2];
 #pragma unroll
-  for (int n = 0; n < 4; n++) {
-    for (int i = 0; i < 2; i++) {
-      const int key = 8 * n + 2 * t + i;
-      const bool visible = base + key <= last;
-      score[n][i] = visible ? score[n][i] * __uint_as_float(keys[key * ROW + D / 4]) : -1e30f;
-      highest = fmaxf(highest, score[n][i]);
-    }
+  for (int i = 0; i < 8; i++) {
+    const int key = 8 * (i / 2) + g, c = i % 2;
+    float& one = score[i / 4][i % 4];
+    one = chains[0][i / 4][i % 4] + chains[1][i / 4][i % 4];
+    const bool visible = base + key <= last[c];
+    one = visible ? fmaf(-OFFSET, shift[c], one) * __uint_as_float(keys[key * ROW + D / 4]) : -1e30f;
+    highest[c] = fmaxf(highest[c], one);
   }
-  highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 1));
-  highest = fmaxf(highest, __shfl_xor_sync(~0u, highest, 2));
-  const float fade = exp2f(top - highest);
-  top = highest;
+#pragma unroll
+  for (int c = 0; c < 2; c++) {
+    for (int i = 4; i < 32; i *= 2) highest[c] = fmaxf(highest[c], __shfl_xor_sync(~0u, highest[c], i));
+    fade[c] = exp2f(top[c] - highest[c]);
+    top[c] = highest[c];
+  }
   __syncwarp();
   fetch(turn + 2);
   wait(base);
   const uint* values = slot(turn + 1);
-  float sum = 0.0f;
+  float sum[2] = {};
   uint share[4];
 #pragma unroll
   for (int n = 0; n < 4; n++) {
+    const int key = 8 * n + g;
     float p[2];
-    for (int i = 0; i < 2; i++) {
-      const int key = 8 * n + 2 * t + i;
-      const bool visible = base + key <= last;
-      const float weight = visible ? exp2f(score[n][i] - highest) : 0.0f;
-      sum += weight;
-      p[i] = visible ? weight * __uint_as_float(values[key * ROW + D / 4]) : 0.0f;
+    for (int c = 0; c < 2; c++) {
+      const bool visible = base + key <= last[c];
+      const float weight = visible ? exp2f(score[n / 2][n % 2 * 2 + c] - highest[c]) : 0.0f;
+      sum[c] += weight;
+      p[c] = visible ? weight * __uint_as_float(values[key * ROW + D / 4]) : 0.0f;
     }
-    share[n] = pack<half>(p[0], p[1]);
+    share[n] = transposed(pack<half>(p[0], p[1]));
   }
-  sum += __shfl_xor_sync(~0u, sum, 1);
-  sum += __shfl_xor_sync(~0u, sum, 2);
-  total = fmaf(total, fade, sum);
-  const float fades[2] = {__shfl_sync(~0u, fade, 8 * t), __shfl_sync(~0u, fade, 8 * t + 4)};
 #pragma unroll
-  for (int n = 0; n < DIMS * 2; n++) {
-    for (int i = 0; i < 4; i++) sums[n][i] *= fades[i % 2];
+  for (int c = 0; c < 2; c++) {
+    for (int i = 4; i < 32; i *= 2) sum[c] += __shfl_xor_sync(~0u, sum[c], i);
+    total[c] = fmaf(total[c], fade[c], sum[c]);
+  }
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    for (int n = 0; n < DIMS * 2; n++) sums[n][i] *= fade[i % 2];
+    shares[i] *= fade[i % 2];
   }
 #pragma unroll
   for (int k = 0; k < 2; k++) {
+    mma<half>(shares, ones, ones, ones, ones, share[2 * k], share[2 * k + 1]);
 #pragma unroll
     for (int i = 0; i < DIMS; i++) {
       const uint* at = values + (16 * k + 2 * t) * ROW + g * DIMS + i;
@@ -165,16 +175,18 @@ copies_wait<0>();
 __syncthreads();
 // Column 2 t + c of tile (i, d) is query 2 t + c; rows g and g + 8 are the dimensions 4 (g DIMS + i) + 2 d, + 1.
 float* joined = (float*)staged;
-for (int i = 0; i < DIMS; i++) {
-  for (int c = 0; c < 2; c++) {
-    if (first + 2 * t + c >= queries) continue;
+for (int c = 0; c < 2; c++) {
+  if (first + 2 * t + c >= queries) continue;
+  const float less = OFFSET * shares[c];
+  for (int i = 0; i < DIMS; i++) {
     *(float4*)(joined + (warp * 8 + 2 * t + c) * D + 4 * (g * DIMS + i)) =
-        make_float4(sums[2 * i][c], sums[2 * i][c + 2], sums[2 * i + 1][c], sums[2 * i + 1][c + 2]);
+        make_float4(sums[2 * i][c] - less, sums[2 * i][c + 2] - less, sums[2 * i + 1][c] - less,
+                    sums[2 * i + 1][c + 2] - less);
   }
-}
-if (t == 0) {
-  tops[warp * 8 + g] = top;
-  totals[warp * 8 + g] = total;
+  if (g == 0) {
+    tops[warp * 8 + 2 * t + c] = top[c];
+    totals[warp * 8 + 2 * t + c] = total[c];
+  }
 }
 __syncthreads();
 for (int e = warp * 32 + lane; e < min(8, queries - first) * D; e += WARPS * 32) {

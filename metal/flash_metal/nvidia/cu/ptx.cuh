@@ -28,12 +28,6 @@ __device__ inline uint select(uint word, uint mask, uint bits) {
   asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(word), "r"(mask), "r"(bits));
   return r;
 }
-__device__ inline uint minus_halves(uint a, uint b) {
-  uint two;
-  asm("sub.f16x2 %0, %1, %2;" : "=r"(two) : "r"(a), "r"(b));
-  return two;
-}
-
 template <int WORDS> struct Words { uint w[WORDS]; };
 // Words that are read once, asked for in the order of the text, in which they come.
 template <int WORDS>
@@ -111,6 +105,13 @@ __device__ inline void send(float* to, float x) {
   } else {
     *to = x;
   }
+}
+
+// An 8 x 8 matrix of 16-bit values, of which lane 4 g + t has (g, 2 t) and (g, 2 t + 1), transposed.
+__device__ inline uint transposed(uint two) {
+  uint r;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(r) : "r"(two));
+  return r;
 }
 
 // d += a b: a 16 x 16 (row g and g + 8 of lane 4 g + t), b 16 x 8 (column g), d 16 x 8
