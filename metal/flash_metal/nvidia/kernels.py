@@ -16,13 +16,12 @@ from flash_metal import cuda
 from flash_metal.nvidia import texts
 from flash_metal.nvidia.launch import Launch, Run, by_mlx
 from flash_metal.nvidia.module import Module, multiprocessors, shared_bytes
-from flash_metal.nvidia.tile import tile
+from flash_metal.nvidia.tile import TYPES, tile
 from flash_metal.registry import Grid, Kernel, Registry, Shape
 
 MAX_TOKENS = 64
 """Of a pass."""
 _NARROW = 8
-_SIXTEEN = (mx.float16, mx.bfloat16)
 _RESERVED = 1024
 """Shared memory that CUDA takes of a multiprocessor's for each block."""
 _STATIC_BYTES = 14 * 1024
@@ -86,7 +85,7 @@ def _staged(t: Template, tokens: int) -> int:
 def _takes(name: str, t: Template) -> bool:
     """Whether a CUDA text can do it; must not depend on the number of tokens, whose results are to be the same."""
     if name == "attention":
-        return t["T"] in _SIXTEEN
+        return t["T"] in TYPES
     return name in (*_PLAIN, "collect") or "TILED" in t
 
 
@@ -122,6 +121,8 @@ class TensorKernel:
         output_dtypes: Sequence[mx.Dtype],
     ) -> list[mx.array]:
         t = dict(template)
+        if "TILED" in t and t["S"] != t["T"]:
+            raise ValueError(f"flash_{self._name}: tiled matrices of {t['S']} and activations of {t['T']}")
         if not _takes(self._name, t):
             if self._run_launch is not by_mlx:
                 raise RuntimeError(

@@ -26,7 +26,8 @@ from flash_metal.places import cache_folder
 
 _EMPTY_HASH_SEED, _MULTIPLIER, _WORD = 0xC70F6907, 0xC6A4A7935BD1E995, (1 << 64) - 1
 _OPTIONS = (b"--std=c++17", b"--fmad=false", b"-default-device")
-"""Products are contracted into sums where the text says so, and so in every variant alike."""
+"""Products are contracted into sums where the text says so, and so in every variant alike; lambdas that take anything
+are for the GPU, which cannot be said of them."""
 _SM_COUNT, _SHARED_BYTES = (
     16,
     97,

@@ -75,10 +75,9 @@ template <int WORDS> Words<WORDS> stream(const uint* at) {
   for (int i = 0; i < WORDS; i++) r.w[i] = at[i];
   return r;
 }
-inline uint ask(const void* at) { return *(const uint*)at; }
-inline uint4 ask4(const void* at) {
-  if (ulong(at) % 16) msl_rt_fail(__LINE__, "misaligned address of a vector");
-  return *(const uint4*)at;
+template <typename V> V ask(const void* at) {
+  if (ulong(at) % sizeof(V)) msl_rt_fail(__LINE__, "misaligned address of a vector");
+  return *(const V*)at;
 }
 inline void copy16(uint* to, const uint* from) {
   if (ulong(to) % 16 || ulong(from) % 16) msl_rt_fail(__LINE__, "misaligned address of a copy");

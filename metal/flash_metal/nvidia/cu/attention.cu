@@ -38,7 +38,7 @@ auto fetch_left = [&](int n) {
 #pragma unroll 1
   for (int e = lines * 4 + lane; e < words; e += 32) copy4(to + e, from + e, 4);
 };
-auto fetch_made = [&](int n, int planes) {
+auto fetch_made = [&](int n, int planes) {  // two: of keys n, and the values
   const int base = place(n), begin = max(start - base, 0), made = min(base + 32, start + tokens) - base - begin;
   const uint* from = fresh + ((n % 2 * HK + kv) * tokens + base + begin - start) * ROW;
   uint* to = slot(n) + begin * ROW;
@@ -159,12 +159,12 @@ for (int turn = 0; place(turn) < end; turn += 2) {
       const uint* at = values + (16 * k + 2 * t) * ROW + g * DIMS + i;
       const uint k0 = at[0] ^ 0x80808080u, k1 = at[ROW] ^ 0x80808080u;
       const uint k8 = at[8 * ROW] ^ 0x80808080u, k9 = at[9 * ROW] ^ 0x80808080u;
-      const uint b[4] = {__byte_perm(k0, k1, 0x5140), __byte_perm(k0, k1, 0x7362), __byte_perm(k8, k9, 0x5140),
-                         __byte_perm(k8, k9, 0x7362)};
+      const uint pairs[4] = {__byte_perm(k0, k1, 0x5140), __byte_perm(k0, k1, 0x7362), __byte_perm(k8, k9, 0x5140),
+                             __byte_perm(k8, k9, 0x7362)};
 #pragma unroll
       for (int d = 0; d < 2; d++) {
-        mma<half>(sums[i * 2 + d], halves(b[d], 0x4140), halves(b[d], 0x4342), halves(b[2 + d], 0x4140),
-                  halves(b[2 + d], 0x4342), share[2 * k], share[2 * k + 1]);
+        mma<half>(sums[i * 2 + d], halves(pairs[d], 0x4140), halves(pairs[d], 0x4342), halves(pairs[2 + d], 0x4140),
+                  halves(pairs[2 + d], 0x4342), share[2 * k], share[2 * k + 1]);
       }
     }
   }

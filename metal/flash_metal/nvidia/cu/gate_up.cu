@@ -4,7 +4,7 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 const Norm<P, T> scaled(norm, eps);
-each_tile(
+each_tile<2>(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 8,
     [](int tile) { return tile; }, [&](auto asked) { stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked); },
     [&](int tile, const float* sums, int) {

@@ -5,9 +5,9 @@ struct Turn {
   float cosine[PAIRS], sine[PAIRS], frequencies[PAIRS];
   int start;
   __device__ Turn(const float* frequency, const int* position) {
-    start = int(ask(position));
+    start = ask<int>(position);
     for (int j = 0; j < PAIRS; j++) {
-      frequencies[j] = __uint_as_float(ask(frequency + min(int(threadIdx.x) + 32 * j, HALF - 1)));
+      frequencies[j] = ask<float>(frequency + min(int(threadIdx.x) + 32 * j, HALF - 1));
     }
   }
   __device__ void make(int token) {

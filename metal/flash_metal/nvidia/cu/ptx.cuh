@@ -44,16 +44,22 @@ __device__ inline Words<WORDS> stream(const uint* at) {
   return r;
 }
 
-// A word, and sixteen bytes, asked for likewise.
-__device__ inline uint ask(const void* at) {
-  uint r;
-  asm volatile("ld.global.u32 %0, [%1];" : "=r"(r) : "l"(at));
-  return r;
-}
-__device__ inline uint4 ask4(const void* at) {
-  uint4 r;
-  asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];" : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w) : "l"(at));
-  return r;
+// A value of 4, 8 or 16 bytes, asked for likewise.
+template <typename V>
+__device__ inline V ask(const void* at) {
+  union {
+    V value;
+    uint w[sizeof(V) / 4];
+  } r = {V{}};
+  if constexpr (sizeof(V) == 4) {
+    asm volatile("ld.global.u32 %0, [%1];" : "=r"(r.w[0]) : "l"(at));
+  } else if constexpr (sizeof(V) == 8) {
+    asm volatile("ld.global.v2.u32 {%0,%1}, [%2];" : "=r"(r.w[0]), "=r"(r.w[1]) : "l"(at));
+  } else {
+    asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(r.w[0]), "=r"(r.w[1]), "=r"(r.w[2]), "=r"(r.w[3]) : "l"(at));
+  }
+  return r.value;
 }
 
 __device__ inline void copy16(uint* to, const uint* from) {

@@ -14,12 +14,14 @@ const int row = head * D + blockIdx.x % SHARES * (D / SHARES);
 Turn<D> turn(frequency, position);
 const Norm<P, T> scaled(norm, eps);
 cluster_arrive<SHARES>();
-each_tile(
+each_tile<2>(
     P{weight, (const uint2*)scales}, staged, row / 16, 1, (row + D / SHARES) / 16,
     [](int tile) { return tile; },
     [&](auto asked) {
-      if (m < tokens) turn.make(m);
-      stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked);
+      stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, [&] {
+        asked();
+        if (m < tokens) turn.make(m);
+      });
       cluster_wait<SHARES>();
     },
     [&](int tile, const float* sums, int) {

@@ -26,9 +26,9 @@ struct Norm {
   __device__ Norm(const T* norm, const float* small) {
 #pragma unroll
     for (int i = 0; i < P::SHARE_UNITS / 32; i++) {
-      factors[i] = ask4(norm + max(P::unit(threadIdx.y, threadIdx.x + i * 32), 0) * 8);
+      factors[i] = ask<uint4>(norm + max(P::unit(threadIdx.y, threadIdx.x + i * 32), 0) * 8);
     }
-    eps = __uint_as_float(ask(small));
+    eps = ask<float>(small);
   }
 };
 
@@ -48,7 +48,7 @@ __device__ inline void stage_normed(uint4* staged, float* squares, const T* x, c
     const int c = P::unit(warp, lane + i * 32);
     uint4 fours[N];
 #pragma unroll
-    for (int m = 0; m < N; m++) fours[m] = m < tokens && c >= 0 ? ask4(x + m * K + c * 8) : none;
+    for (int m = 0; m < N; m++) fours[m] = m < tokens && c >= 0 ? ask<uint4>(x + m * K + c * 8) : none;
     if (i == CHUNKS - 1) asked();
 #pragma unroll
     for (int m = 0; m < N; m++) {
@@ -105,7 +105,7 @@ __device__ inline void stage_plain(uint4* staged, const T* x, int tokens, int co
 #pragma unroll
     for (int j = 0; j < SOME; j++) {
       const int c = P::unit(threadIdx.y, threadIdx.x + (from + j) / N * 32), m = min((from + j) % N, tokens - 1);
-      if (from + j < ALL && c >= 0) fours[j] = ask4(x + m * K + c * 8);
+      if (from + j < ALL && c >= 0) fours[j] = ask<uint4>(x + m * K + c * 8);
     }
     if (from + SOME >= ALL) asked();
 #pragma unroll
@@ -157,21 +157,24 @@ __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts
 #pragma unroll
       for (int s = 0; s < NS; s++) {
         const int m = first + min(from + j, count - 1);
-        if (c >= 0) fours[j][s] = ask4(parts + (s * tokens + m) * K + c * 8);
+        if (c >= 0) fours[j][s] = ask<uint4>(parts + (s * tokens + m) * K + c * 8);
       }
     }
   };
+  float tops[NS], totals[NS];
+  auto look = [&](int i) {
+#pragma unroll
+    for (int s = 0; s < NS; s++) {
+      const float2 both = ask<float2>(stats + 2 * (s * tokens * H + first * H + i));
+      tops[s] = both.x, totals[s] = both.y;
+    }
+  };
   earlier();
+  if (id < count * H) look(id);
   read(P::unit(warp, lane), 0);  // while the shares are made
   asked();
   for (int i = id; i < count * H; i += WARPS * 32) {
-    const int one = first * H + i;
-    float tops[NS], totals[NS];
-#pragma unroll
-    for (int s = 0; s < NS; s++) {
-      const float2 both = *(const float2*)(stats + 2 * (s * tokens * H + one));
-      tops[s] = both.x, totals[s] = both.y;
-    }
+    if (i > id) look(i);
     float top = tops[0], all = 0.0f;
 #pragma unroll
     for (int s = 1; s < NS; s++) top = fmaxf(top, tops[s]);
