@@ -76,6 +76,8 @@ class Driver:
     def __init__(self) -> None:
         self._library = ctypes.CDLL("libcuda.so.1")
         self._context = c_void_p()
+        self._shared: dict[int | None, int] = {}
+        """The most shared memory that a function may have: as much as any launch of it in a graph."""
         device = c_int()
         self._call("cuInit", 0)
         self._call("cuDeviceGet", ctypes.byref(device), 0)
@@ -117,8 +119,9 @@ class Driver:
 
         It may start before the launch ahead of it has ended: programmatic dependent launch, see cu/ptx.cuh.
         """
-        if shared:
+        if shared > self._shared.get(function.value, 0):
             self._call("cuFuncSetAttribute", function, _MAX_DYNAMIC_SHARED, shared)
+            self._shared[function.value] = shared
         pointers = _pointers(arguments)
         attributes = (_Attribute * 1)(_Attribute(_OVERLAPPED, 0, (c_int * 16)(1)))
         configuration = _Configuration(
