@@ -260,9 +260,8 @@ def run(
     }
     for share, (name, (workloads, ways)) in enumerate(measured.items()):
         progress(f"drafts: {name}", 0.4 + 0.2 * share)
-        drafting_by = _ways(ways, *costs)
         found[name] = {
-            key: _in_turn(bench, places[:texts], drafting_by, tokens, pipelined)
+            key: _in_turn(bench, places[:texts], _ways(ways, *costs), tokens, pipelined)
             for key, places in workloads.items()
         }
     found["speedups"] = {
