@@ -105,6 +105,12 @@ def test_groups_that_no_four_divide() -> None:
     assert all("constexpr int U=2;" in each for each in texts_seen)
 
 
+def test_other_activations_than_the_tiled_matrices_are_refused() -> None:
+    x = SMALL.inner_x().astype(mx.bfloat16)
+    with pytest.raises(ValueError, match=r"tiled matrices of \S+float16 and activations of \S+bfloat16"):
+        SMALL.run_down(HostLaunch().registry(), x, SMALL.x())
+
+
 def test_any_cut_of_a_prompt() -> None:
     """Logits and cache rows of a whole decoder."""
     registry = HostLaunch().registry()
