@@ -172,18 +172,8 @@ def device_registry() -> Registry:
         return Registry(cast(Factory, mx.fast.metal_kernel), on_device=True)
     if mx.cuda.is_available():
         from flash_metal.nvidia import kernels
+        from flash_metal.nvidia.launch import by_mlx
         from flash_metal.nvidia.prepare import prepare
-        from flash_metal.nvidia.tile import tile
 
-        return Registry(
-            kernels.kernel,
-            kernels.place,
-            kernels.resident,
-            in_order=True,
-            on_device=True,
-            records=True,
-            max_tokens=kernels.MAX_TOKENS,
-            prepare=prepare,
-            tile=tile,
-        )
+        return kernels.registry(by_mlx, kernels.resident, on_device=True, records=True, prepare=prepare)
     raise RuntimeError("MLX has no GPU back end here: use the native backend (device=native)")

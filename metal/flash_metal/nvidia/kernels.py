@@ -100,7 +100,7 @@ class TensorKernel:
         output_names: Sequence[str],
         source: str,
         header: str,
-        run: Run = by_mlx,
+        run: Run,
     ) -> None:
         self._run_launch = run
         self._name = name.removeprefix("flash_")
@@ -329,7 +329,7 @@ def kernel(
     output_names: Sequence[str],
     source: str,
     header: str,
-    run: Run = by_mlx,
+    run: Run,
 ) -> Kernel:
     """mx.fast.metal_kernel on an NVIDIA GPU of compute capability 9 or later."""
     return TensorKernel(
@@ -359,8 +359,10 @@ def place(
     return cache, following
 
 
-def registry(run: Run, resident: Callable[[mx.array], mx.array] = lambda scalar: scalar) -> Registry:
-    """The launches' kernels through `run`."""
+def registry(
+    run: Run, resident: Callable[[mx.array], mx.array] = lambda scalar: scalar, **device: Any
+) -> Registry:
+    """The launches' kernels through `run`; device: what else Registry takes of the device that runs them."""
     return Registry(
         partial(kernel, run=run),
         partial(place, run=run),
@@ -368,6 +370,7 @@ def registry(run: Run, resident: Callable[[mx.array], mx.array] = lambda scalar:
         in_order=True,
         max_tokens=MAX_TOKENS,
         tile=tile,
+        **device,
     )
 
 

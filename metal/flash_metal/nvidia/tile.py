@@ -27,23 +27,25 @@ def tile(matrix: Matrix, *, pairs: bool = False) -> Matrix:
     n, k = matrix.shape
     if matrix.scales.dtype not in TYPES or n % (2 * ROWS if pairs else ROWS):
         return matrix
-    tiles, groups, words = n // ROWS, k // matrix.group, matrix.group * matrix.bits // 128
+    groups, words = k // matrix.group, matrix.group * matrix.bits // 128
+    rows_together, rows_apart = (0, 3, 2, 4, 1, 5), (0, 3, 1, 2, 4, 5)
+    weight = _ordered(
+        matrix.weight.reshape(n, groups, 4, words),
+        rows_apart if words == _LONGEST else rows_together,
+        pairs=pairs,
+    )
     factors = mx.stack([matrix.scales, matrix.biases], axis=-1).reshape(n, groups, 1, 2)
-    weight, factors = (
-        _by_tiles(x, tiles, pairs=pairs) for x in (matrix.weight.reshape(n, groups, 4, words), factors)
-    )
-    by_g = (0, 3, 2, 4, 1, 5)
-    weight, factors = (
-        weight.transpose((0, 3, 1, 2, 4, 5) if words == _LONGEST else by_g),
-        factors.transpose(by_g),
-    )
-    weight, factors = (mx.contiguous(x).reshape(n, -1) for x in (weight, factors))
+    factors = _ordered(factors, rows_together, pairs=pairs)
     mx.eval(weight, factors)
     return Matrix(weight, factors, factors, matrix.bits, matrix.group, tiled=True)
 
 
-def _by_tiles(x: mx.array, tiles: int, *, pairs: bool) -> mx.array:
-    """[n, ...] as [tiles, row g or g + 8, g, ...]."""
+def _ordered(x: mx.array, axes: tuple[int, ...], *, pairs: bool) -> mx.array:
+    """[n, group, quarter, word], taken as [tile, row g or g + 8, g, group, quarter, word], in the order of these axes,
+    as [n, ...]."""
+    n, tiles = x.shape[0], x.shape[0] // ROWS
     if pairs:
-        return x.reshape(2, tiles, ROWS // 2, *x.shape[1:]).swapaxes(0, 1)
-    return x.reshape(tiles, 2, ROWS // 2, *x.shape[1:])
+        x = x.reshape(2, tiles, ROWS // 2, *x.shape[1:]).swapaxes(0, 1)
+    else:
+        x = x.reshape(tiles, 2, ROWS // 2, *x.shape[1:])
+    return mx.contiguous(x.transpose(axes)).reshape(n, -1)

@@ -103,8 +103,8 @@ for (int turn = 0; place(turn) < end; turn += 2) {
     for (int n = 0; n < 2; n++) {
       const uint* at = keys + (16 * n + g) * ROW + t * STEPS + s;
       const uint low = at[0] ^ 0x80808080u, high = at[8 * ROW] ^ 0x80808080u;
-      mma<half>(chains[s % 2][n], halves(low, 0x4140), halves(high, 0x4140), halves(low, 0x4342), halves(high, 0x4342), b[s][0],
-                b[s][1]);
+      mma<half>(chains[s % 2][n], halves(low, 0x4140), halves(high, 0x4140), halves(low, 0x4342), halves(high, 0x4342),
+                b[s][0], b[s][1]);
     }
   }
   float highest[2] = {top[0], top[1]}, fade[2];

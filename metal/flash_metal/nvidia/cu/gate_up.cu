@@ -4,9 +4,10 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 const Norm<P, T> scaled(norm, eps);
-each_tile<2>(
+each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 8,
-    [](int tile) { return tile; }, [&](auto asked) { stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked); },
+    [](int tile) { return tile; },
+    [&](auto asked) { stage_normed<P, T, M, K, WARPS>(staged, squares, x, scaled, tokens, 0, asked); },
     [&](int tile, const float* sums, int) {
       for (int i = 0; i < 2; i++) {
         const int m = 2 * t + i;

@@ -4,7 +4,7 @@ using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float squares[WARPS * M];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
 const Norm<P, T> scaled = NORM ? Norm<P, T>(norm, (const float*)eps) : Norm<P, T>();
-each_tile<2>(
+each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, RESIDUAL ? tokens : 0); },
     [&](auto asked) {

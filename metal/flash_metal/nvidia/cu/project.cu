@@ -4,7 +4,7 @@ extern __shared__ uint4 staged[];
 using P = Product<T, S, M, K, BITS, GROUP, WARPS, U>;
 __shared__ float shares[NS * M * H];
 const int g = threadIdx.x / 4, t = threadIdx.x % 4;
-each_tile<2>(
+each_tile(
     P{weight, (const uint2*)scales}, staged, blockIdx.x, gridDim.x, N / 16,
     [&](int tile) { return Residual<T>(residual, tile, N, tokens); },
     [&](auto asked) { stage_joined<P, T, M, H, D, NS, WARPS>(staged, shares, parts, stats, tokens, 0, tokens, 0, asked); },

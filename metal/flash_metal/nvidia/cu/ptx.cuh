@@ -28,6 +28,7 @@ __device__ inline uint select(uint word, uint mask, uint bits) {
   asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(r) : "r"(word), "r"(mask), "r"(bits));
   return r;
 }
+
 template <int WORDS> struct Words { uint w[WORDS]; };
 // Words that are read once, asked for in the order of the text, in which they come.
 template <int WORDS>

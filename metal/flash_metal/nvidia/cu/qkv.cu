@@ -14,7 +14,7 @@ const int row = head * D + blockIdx.x % SHARES * (D / SHARES);
 Turn<D> turn(frequency, position);
 const Norm<P, T> scaled(norm, eps);
 cluster_arrive<SHARES>();
-each_tile<2>(
+each_tile(
     P{weight, (const uint2*)scales}, staged, row / 16, 1, (row + D / SHARES) / 16,
     [](int tile) { return tile; },
     [&](auto asked) {

@@ -13,15 +13,15 @@ struct Residual {
 };
 
 // The tiles of 16 rows first, first + stride, ... of this block, all of its warps on the K of one tile. A warp's steps, tile
-// after tile, are numbered; SLICES are in registers, up to AHEAD of them under way while the launch ahead ends. `prepare`
+// after tile, are numbered; SLICES are in registers, AHEAD of them under way while the launch ahead ends. `prepare`
 // stages x, which comes behind these, and calls what asks for the rest but one when it has asked for x. After TOGETHER tiles
 // the block meets, and a warp each adds up the parts of one and calls done(tile, sums, held): `held` is what hold(tile)
 // read some time before, in time for the first tiles before `prepare` waits. Behind x lie P::PARTS float4.
-template <int AHEAD, typename P, typename Hold, typename Prepare, typename Done>
+template <typename P, typename Hold, typename Prepare, typename Done>
 __device__ inline void each_tile(const P& product, uint4* x, int first, int stride, int tiles, Hold hold,
                                  Prepare prepare, Done done) {
   constexpr int STEPS = P::STEPS_EACH, SLICES = P::SLICES, BATCH = P::BATCH, TOGETHER = P::TOGETHER;
-  constexpr int EARLY = AHEAD < SLICES - 1 ? AHEAD : SLICES - 1;
+  constexpr int AHEAD = SLICES > 2 ? 2 : 1;
   const int warp = threadIdx.y;
   typename P::Slice slices[SLICES];
   auto load = [&](int n, int from) {
@@ -29,7 +29,7 @@ __device__ inline void each_tile(const P& product, uint4* x, int first, int stri
     if (tile < tiles) product.load(slices[n % SLICES], product.at(tile, warp), warp, n % STEPS);
   };
 #pragma unroll
-  for (int n = 0; n < EARLY; n++) load(n, first);
+  for (int n = 0; n < AHEAD; n++) load(n, first);
   later();
   if (first >= tiles) {
     earlier();
@@ -41,7 +41,7 @@ __device__ inline void each_tile(const P& product, uint4* x, int first, int stri
   if (adds()) held = hold(mine);
   prepare([&] {
 #pragma unroll
-    for (int n = EARLY; n < SLICES - 1; n++) load(n, first);
+    for (int n = AHEAD; n < SLICES - 1; n++) load(n, first);
   });
   float4 *const scratch = (float4*)(x + P::IMAGE), *parts = scratch;
   for (int batch = first; batch < tiles; batch += BATCH * stride) {

@@ -2,8 +2,7 @@
 // the order that each_tile and qkv.cu have: SPLIT shares of K, each from nothing, then added up. A block takes R tiles
 // of 16 rows, its warps the shares in turn.
 template <typename P, int WARPS, int R, int C, typename Done>
-__device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles,
-                                  Done done) {
+__device__ inline void wide_tiles(const P& product, const uint4* images, float4* scratch, int tiles, Done done) {
   const int lane = threadIdx.x, warp = threadIdx.y, g = lane / 4, t = lane % 4;
   earlier();
   for (int share = warp; share < P::SPLIT; share += WARPS) {
