@@ -152,12 +152,11 @@ class Model:
         cancel: Flag | None = None,
         laps: Laps | None = None,
     ) -> NDArray[np.float32] | None: ...
-    def draft(
+    def choose(
         self,
         tokens: Sequence[int],
         cache: KVCache,
-        bars: Sequence[float],
-        chances: Sequence[float],
-        ends: NDArray[np.bool_],
+        choices: int,
+        vocabulary: int,
         cancel: Flag | None = None,
     ) -> list[tuple[int, float]] | None: ...

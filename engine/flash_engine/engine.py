@@ -23,6 +23,7 @@ from flash_engine.speculation import (
     Controller,
     Corpus,
     DraftCosts,
+    Lookup,
     ModelDrafter,
     PassCosts,
     Speculator,
@@ -166,7 +167,7 @@ class Engine:
         """A new, empty session; speculative where the engine is."""
         if self.speculation is None:
             return self.plain_session()
-        model = ModelDrafter(self.draft) if self.draft else None
+        model = ModelDrafter(self.draft, self.speculation.lookup) if self.draft else None
         speculator = Speculator(self.speculation, model, TextDrafter(self.corpus))
         return Session(self.backend, self.tokenizer, self._pace, speculator)
 
@@ -177,8 +178,11 @@ class Engine:
     def start_speculation(self) -> None:
         """Let new sessions decode speculatively: measures what passes cost. Call it on the model thread."""
         main = pass_timer(self.backend)
-        drafts = DraftCosts.measure(main, pass_timer(self.draft)) if self.draft else None
-        self.speculation = Controller(PassCosts.measure(main), drafts)
+        drafts = lookup = None
+        if self.draft:
+            draft = pass_timer(self.draft)
+            drafts, lookup = DraftCosts.measure(main, draft), Lookup(PassCosts.measure(draft))
+        self.speculation = Controller(PassCosts.measure(main), drafts, lookup)
 
     @property
     def prefill_speed(self) -> float | None:

@@ -17,8 +17,8 @@
 #include <string>
 #include <utility>
 
+#include "choose.h"
 #include "cpu.h"
-#include "draft.h"
 #include "experts.h"
 #include "latent_heads.h"
 #include "limits.h"
@@ -84,13 +84,12 @@ std::optional<LogitsArray> forward(Model& model, const std::vector<std::int32_t>
   return LogitsArray(data, 2, shape, owner, strides);
 }
 
-using Drafted = std::optional<std::vector<std::pair<int, float>>>;
+using Chosen = std::optional<std::vector<std::pair<int, float>>>;
 
-Drafted draft_tokens(Model& model, const std::vector<std::int32_t>& tokens, KvCache& cache, std::vector<double> bars,
-                     std::vector<double> chances, Array<bool, 1> ends, const Flag* cancel) {
-  const DraftRule rule{std::move(bars), std::move(chances), ends.data(), static_cast<int>(ends.shape(0))};
+Chosen choose_tokens(Model& model, const std::vector<std::int32_t>& tokens, KvCache& cache, int choices, int vocabulary,
+                     const Flag* cancel) {
   const nb::gil_scoped_release released;
-  return draft(model, tokens, cache, rule, cancel ? cancel->value() : nullptr);
+  return choose(model, tokens, cache, choices, vocabulary, cancel ? cancel->value() : nullptr);
 }
 
 template <class T>
@@ -220,7 +219,7 @@ NB_MODULE(_native, m) {
       .def("new_cache", [](const Model& model) { return std::make_unique<KvCache>(model.new_cache()); })
       .def("forward", &forward, "tokens"_a, "cache"_a, "wanted"_a, "cancel"_a.none() = nb::none(),
            "laps"_a.none() = nb::none())
-      .def("draft", &draft_tokens, "tokens"_a, "cache"_a, "bars"_a, "chances"_a, "ends"_a,
+      .def("choose", &choose_tokens, "tokens"_a, "cache"_a, "choices"_a, "vocabulary"_a,
            "cancel"_a.none() = nb::none());
 }
 

@@ -133,6 +133,10 @@ def _speculation_table(model: str, known: dict[str, Any]) -> Table:
     rows = {
         "pass of 1, 2, ... tokens, ms": " ".join(f"{each:.1f}" for each in known["pass_ms"]),
         "a token of the draft model, ms": f"{known['draft_ms']:.2f}",
+        **{
+            f"it reads along, right after {length}": percent(share)
+            for length, share in known.get("looked_up", {}).items()
+        },
         "it gains, tokens a round": f"{known['model_gain']:.2f}{' (paused)' if known['paused'] else ''}",
         **{
             f"accepted at position 1, 2, ...: {source}": " ".join(map(percent, shares))

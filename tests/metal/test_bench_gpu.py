@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,12 @@ import mlx.core as mx
 import pytest
 
 from flash_engine.backends.fused import FusedCache
-from flash_engine.speculation import Controller, DraftCosts, PassCosts, Source
+from flash_engine.drafting import Chosen, Read
+from flash_engine.speculation import Controller, DraftCosts, Lookup, PassCosts, Source
 from flash_lsp.bench.gpu import run, speculation
 from flash_lsp.bench.gpu.shapes import SHAPES, Shape
 from flash_lsp.bench.gpu.speculation import Place
-from flash_lsp.bench.gpu.trace import Acceptance, Trace
+from flash_lsp.bench.gpu.trace import Acceptance, Trace, mark
 from flash_metal.launches import Heads
 from flash_metal.registry import Registry
 from offmac import host
@@ -63,7 +65,11 @@ def test_speculation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["model"]["infill"]["by_draft_length"][2]["tokens_per_pass"] == 3
     assert found["text"]["edit"]["by_draft_length"][0]["tokens_per_pass"] == 8
     assert found["both"]["edit"]["by_draft_length"][2]["speedup"] > 0
-    assert set(found["model"]["infill"]["by_draft_length"]) == {2, "stopped"}
+    assert set(found["model"]["infill"]["by_draft_length"]) == {
+        2,
+        "stopped",
+        "read along",
+    }
     assert found["acceptance"]["80% a token, recorded"]["first"] == 1
 
 
@@ -72,9 +78,10 @@ class Text:
 
     def __init__(self) -> None:
         self.passes: list[list[int]] = []
+        self.is_blind = False
 
     def choose(self, tokens: list[int], cache: FusedCache, *, vocabulary: int) -> list[tuple[int, float]]:
-        assert tokens == list(range(cache.length, cache.length + len(tokens)))
+        assert self.is_blind or tokens == list(range(cache.length, cache.length + len(tokens)))
         self.passes.append(tokens)
         cache.hold(cache.length + len(tokens))
         return [(token + 1, 0.0) for token in tokens]
@@ -85,12 +92,13 @@ class Text:
         whole = [*tokens, *range(tokens[-1] + 1, tokens[-1] + count)]
         return self.choose(whole, cache, vocabulary=vocabulary)[-count:]
 
-    def stepwise(
-        self, tokens: list[int], cache: FusedCache, *, vocabulary: int
-    ) -> Generator[tuple[int, float]]:
-        while True:
-            yield self.choose(tokens, cache, vocabulary=vocabulary)[-1]
-            tokens = [tokens[-1] + 1]
+    @contextmanager
+    def choosing(self, cache: FusedCache, *, vocabulary: int) -> Iterator[Read]:
+        def read(tokens: Sequence[int], position: int, choices: int) -> Chosen:
+            cache.hold(position)
+            return self.choose(list(tokens), cache, vocabulary=vocabulary)[-choices:]
+
+        yield read
 
 
 @pytest.fixture
@@ -130,6 +138,19 @@ def test_drafts_stop_where_the_controller_says(bench: Any) -> None:
     assert 0.9 < chances[9] < 0.95
 
 
+def test_what_is_read_along_is_replayed(bench: Any) -> None:
+    """Right where it was recorded to be: a pass then drafts several tokens, and the text is the same."""
+    costs = PassCosts([1 + 0.1 * more for more in range(8)])
+    controller = Controller(costs, DraftCosts(1e-3, 1e-3), Lookup(PassCosts([1.0] * 8)))
+    bench.main.is_blind = bench.draft.is_blind = True
+    looked_up = ((5, True), (3, True), (2, False), (0, False), (1, True), (1, True), (1, True))
+    run = bench.speculative(iter([Place(0, 0, 7, (9,) * 7, looked_up)] * 8), 8, controller)
+    assert (run.tokens, run.passes) == (8, 1)
+    assert [len(part) for part in bench.main.passes] == [8]
+    assert [len(part) for part in bench.draft.passes] == [4, 1, 3]
+    assert bench._draft_cache.length == 8
+
+
 def test_acceptance() -> None:
     made = Acceptance.of_chances([[True, True, False, True]])
     assert made.texts == (((7, 2), (7, 1), (7, 0), (7, 1)),)
@@ -142,15 +163,20 @@ def test_acceptance() -> None:
     for source in (recorded.model, recorded.text):
         for each in source.values():
             assert 0.5 < each.rate < 1
-            assert [[len(grades) for grades in text] for text in each.grades] == [
-                [drafted for drafted, _ in text] for text in each.texts
-            ]
+            lengths = [[drafted for drafted, _ in text] for text in each.texts]
+            assert [[len(grades) for grades in text] for text in each.grades] == lengths
+            if source is recorded.model:
+                assert [[len(looked) for looked in text] for text in each.looked_up] == lengths
 
 
 def test_recorded_acceptance() -> None:
-    found = Acceptance.recorded([["987 95 ", "210"]])
-    assert found.texts == (((3, 2), (2, 1), (0, 0)),)
-    assert found.grades == (((9, 8, 7), (9, 5), ()),)
+    marks = " ".join(
+        "".join(mark(*each) for each in draft) for draft in ([(5, True), (3, False)], [(0, False)], [])
+    )
+    found = Acceptance.recorded([["987 95 ", "210"], ["98 9 ", "210", marks]])
+    assert found.texts == (((3, 2), (2, 1), (0, 0)), ((2, 2), (1, 1), (0, 0)))
+    assert found.grades[0] == ((9, 8, 7), (9, 5), ())
+    assert found.looked_up == (((), (), ()), (((5, True), (3, False)), ((0, False),), ()))
 
 
 def test_texts_near_a_rate() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,8 +16,8 @@ from flash_engine import Checkpoint, sampling
 from flash_engine.backends import fused, fused_model
 from flash_engine.backends.fused import FusedBackend
 from flash_engine.backends.reference import ReferenceBackend
-from flash_engine.drafting import DraftRule, draft_by_forwards
-from flash_engine.errors import CapacityError, DeviceError
+from flash_engine.drafting import DraftRule, choosing_by_forwards, draft
+from flash_engine.errors import Cancelled, CapacityError, DeviceError
 from flash_metal.launches import Tiling
 from flash_metal.registry import Registry
 from offmac import host
@@ -92,51 +93,64 @@ def test_choices_after_each_token(backend: FusedBackend) -> None:
 
 @needs_host
 def test_drafts_are_those_of_forwards(backend: FusedBackend) -> None:
-    ends = np.zeros(200, np.bool_)
-    bars, chances = [0.0, 0.3, 0.3, 0.0], [0.3, *[0.9] * 9]
-    cache, plain_cache = backend.new_cache(), backend.new_cache()
-    found: list[tuple[int, float]] = []
-    for _ in range(3):
-        ends[[token for token, _ in found[-1:]]] = True
-        rule = DraftRule(bars, chances, ends)
-        for each in (cache, plain_cache):
-            each.trim(0)
-        found = backend.draft(TOKENS, cache, rule)
-        wanted = draft_by_forwards(backend, TOKENS, plain_cache, rule)
-        assert [token for token, _ in found] == [token for token, _ in wanted]
-        assert 0 <= cache.length - len(TOKENS) <= len(found)
+    tokens = TOKENS[-8:]
+    with (
+        backend.choosing(cache := backend.new_cache(), vocabulary=200) as read,
+        choosing_by_forwards(backend, plain_cache := backend.new_cache(), vocabulary=200) as plain,
+    ):
+        for each in ((tokens, 0, 1), (tokens[:3], 8, 3), ([7], 9, 1)):
+            found, wanted = read(*each), plain(*each)
+            assert [token for token, _ in found] == [token for token, _ in wanted]
+            assert [logprob for _, logprob in found] == pytest.approx(
+                [logprob for _, logprob in wanted], abs=1e-4
+            )
+    assert cache.length == plain_cache.length == 10
 
 
 class Steps:
-    """A Replay that gives the tokens 10, 11, ..."""
+    """A Replay that chooses the number after each token."""
 
     def __init__(self) -> None:
-        self.given, self.finished = iter(range(10, 99)), 0
+        self.passes: list[tuple[list[int], int]] = []
+        self.finished = 0
 
-    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> tuple[int, float]:
-        assert (list(tokens), position, vocabulary) == (TOKENS[-1:], len(TOKENS) - 1, 200)
-        return self.go_on()
-
-    def go_on(self) -> tuple[int, float]:
-        return next(self.given), -0.1
+    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> list[tuple[int, float]]:
+        assert vocabulary == 200
+        self.passes.append((list(tokens), position))
+        return [(token + 1, -0.1) for token in tokens]
 
     def finish(self) -> None:
         self.finished += 1
+
+
+class Two:
+    """Knows that 13 and, wrongly, 15 come."""
+
+    def after(self, drafted: Sequence[int], unread: int, most: int) -> list[int]:
+        return [13, 15][:most] if list(drafted) == [11, 12] else []
+
+    def judge(self, right: int) -> None: ...
 
 
 @needs_host
 def test_recorded_drafts(backend: FusedBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache holds what was drafted but the last, and is free when the draft is there."""
     steps, cache = Steps(), backend.new_cache()
-    backend.forward(TOKENS[:-1], cache, logits=0)
+    backend.forward([1, 2, 3], cache, logits=0)
     monkeypatch.setattr(backend, "_recording", object())
     monkeypatch.setattr(backend, "_replay", lambda recording, cache: steps)
-    ends = np.arange(200) == 13
-    found = backend.draft(TOKENS[-1:], cache, DraftRule([0.0] * 5, [0.9] * 10, ends))
-    assert [token for token, _ in found] == [10, 11, 12]
-    assert (cache.length, steps.finished) == (len(TOKENS) + 3, 1)
-    assert backend.draft(TOKENS, cache, DraftRule([], [0.9] * 10, ends)) == []
-    assert (cache.length, steps.finished) == (len(TOKENS) + 3, 1)
+    ends = np.arange(200) == 16
+    found = draft(backend, [9, 10], cache, DraftRule([0.0] * 7, [0.9] * 10, ends), along=Two())
+    assert [token for token, _ in found] == [11, 12, 13, 14, 15]
+    assert steps.passes == [([9, 10], 3), ([11], 5), ([12, 13, 15], 6), ([14], 8), ([15], 9)]
+    assert (cache.length, steps.finished) == (9, 1)
+    assert draft(backend, TOKENS, cache, DraftRule([], [0.9] * 10, ends)) == []
+    assert (cache.length, steps.finished) == (9, 1)
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled):
+        draft(backend, [15], cache, DraftRule([0.0], [0.9] * 10, ends), cancel=cancel)
+    assert (cache.length, steps.finished) == (9, 2)
 
 
 @pytest.mark.parametrize("wide", [True, False])

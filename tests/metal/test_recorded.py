@@ -202,6 +202,35 @@ def test_tokens_go_on_by_themselves(device: Device, replay: Replay) -> None:
     assert first[1][1][0] == second[0][1][0] == first[-1][1][2] == ids
 
 
+def test_a_pass_begins_when_its_tokens_are_known(device: Device, replay: Replay, monkeypatch: Any) -> None:
+    """The host gives them, but where they are what the GPU would go on with."""
+    given, chosen = device.shared
+    written = []
+
+    def run(graph: int) -> None:
+        at = given[64] if graph != 1 else 16
+        for place in range(at, at + 3):
+            chosen[place % 16] = 100 + place
+            chosen[16 + place % 16] = np.float32(-place).view(np.int32)
+        written.append((graph, given[:3].tolist(), int(given[64])))
+
+    monkeypatch.setattr(device, "replay", run)
+    assert replay.start([3, 4], 14, 256) == [(114, -14.0), (115, -15.0)]
+    assert replay.start([115], 16, 256) == [(116, -16.0)]
+    assert replay.start([116, 9], 17, 256) == [(117, -17.0), (118, -18.0)]
+    assert replay.start([117], 18, 256) == [(118, -18.0)]
+    replay.finish()
+    replay.start([118], 19, 256)
+    assert [graph for graph, _, _ in written] == [0, 1, 0, 2, 2]
+    assert [(tokens[0], position) for _, tokens, position in written] == [
+        (3, 14),
+        (3, 14),
+        (116, 17),
+        (117, 18),
+        (118, 19),
+    ]
+
+
 def test_logits_of_the_last_tokens(device: Device, replay: Replay) -> None:
     rows = replay.logits([3, 4, 5], 0, 2)
     assert rows.shape == (2, 256)

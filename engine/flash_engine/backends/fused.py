@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from typing import Self, TypeVar
@@ -22,7 +22,7 @@ from flash_engine.backends.fused_model import choose_tiling, copied, make_decode
 from flash_engine.backends.metal import while_wired
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
-from flash_engine.drafting import DraftRule, draft_from
+from flash_engine.drafting import Chosen, Read
 from flash_engine.errors import Cancelled, CapacityError, DeviceError
 from flash_metal import tuning
 from flash_metal.decoder import Decoder
@@ -232,35 +232,32 @@ class FusedBackend:
         both = (np.concatenate([np.array(x) for x in each]).tolist() for each in zip(*found, strict=True))
         return list(zip(*both, strict=True))
 
-    def draft(
-        self, tokens: Sequence[int], cache: KVCache, rule: DraftRule, *, cancel: threading.Event | None = None
-    ) -> list[tuple[int, float]]:
-        """See DraftingBackend."""
+    @contextmanager
+    def choosing(
+        self, cache: KVCache, *, vocabulary: int, cancel: threading.Event | None = None
+    ) -> Iterator[Read]:
+        """See ChoosingBackend: from graphs, each pass begins as soon as it is known what the one ahead has chosen."""
         assert isinstance(cache, FusedCache)
-        self._check(len(tokens) + max(len(rule.bars) - 1, 0), cache)
-        with closing(self.stepwise(tokens, cache, vocabulary=len(rule.ends))) as steps:
-            return draft_from(steps, rule)
+        held, end = cache, cache.length
+        replay = None if self._recording is None else self._replay(self._recording, cache)
 
-    def stepwise(
-        self, tokens: Sequence[int], cache: KVCache, *, vocabulary: int
-    ) -> Generator[tuple[int, float]]:
-        """What `greedy` decodes, a token when it is asked for, the GPU going on from its own. The cache must have room.
-        It has them, all but the last, when it is closed, and not before is anything else to be done with it."""
-        assert isinstance(cache, FusedCache)
-        tokens = self._last_pass(tokens, cache)
-        while self._recording is None:
-            token, logprob = self.choose(tokens, cache, vocabulary=vocabulary)[-1]
-            yield token, logprob
-            tokens = [token]
-        replay, passes = self._replay(self._recording, cache), 1
+        def read(tokens: Sequence[int], position: int, choices: int) -> Chosen:
+            nonlocal end
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("the draft was cancelled between passes")
+            held.hold(position)
+            self._check(len(tokens), held)
+            end = position + len(tokens)
+            if replay is None:
+                return self.choose(tokens, held, vocabulary=vocabulary)[-choices:]
+            return replay.start(tokens, position, vocabulary)[-choices:]
+
         try:
-            yield replay.start(tokens, cache.length, vocabulary)
-            while True:
-                passes += 1
-                yield replay.go_on()
+            yield read
         finally:
-            replay.finish()
-            cache.hold(cache.length + len(tokens) + passes - 1)
+            if replay is not None:
+                replay.finish()
+            held.hold(end)
 
     def _last_pass(self, tokens: Sequence[int], cache: FusedCache) -> Sequence[int]:
         """Append all but the last 1 to 8 of `tokens`, and return these."""

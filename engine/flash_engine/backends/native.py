@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from flash_engine.backends.packing import Packer
 from flash_engine.cancel import Cancel
 from flash_engine.checkpoint import Checkpoint
 from flash_engine.config import ModelConfig
-from flash_engine.drafting import DraftRule
+from flash_engine.drafting import Chosen, Read
 from flash_engine.errors import Cancelled, CapacityError, DeviceError, ModelError
 
 require_current_build()
@@ -126,16 +127,23 @@ class NativeBackend:
             raise Cancelled
         return rows
 
-    def draft(
-        self, tokens: Sequence[int], cache: KVCache, rule: DraftRule, *, cancel: threading.Event | None = None
-    ) -> list[tuple[int, float]]:
-        """See DraftingBackend."""
+    @contextmanager
+    def choosing(
+        self, cache: KVCache, *, vocabulary: int, cancel: threading.Event | None = None
+    ) -> Iterator[Read]:
+        """See ChoosingBackend."""
         assert isinstance(cache, _native.KVCache)
-        self._require_room(cache, len(tokens) + max(len(rule.bars) - 1, 0))
-        drafted = self._model.draft(tokens, cache, rule.bars, rule.chances, rule.ends, _flag(cancel))
-        if drafted is None:
-            raise Cancelled
-        return drafted
+        held, flag = cache, _flag(cancel)
+
+        def read(tokens: Sequence[int], position: int, choices: int) -> Chosen:
+            held.trim(position)
+            self._require_room(held, len(tokens))
+            chosen = self._model.choose(tokens, held, choices, vocabulary, flag)
+            if chosen is None:
+                raise Cancelled
+            return chosen
+
+        yield read
 
     def _require_room(self, cache: KVCache, tokens: int) -> None:
         if cache.length + tokens > self.capacity:

@@ -10,19 +10,23 @@ from flash_engine.speculation.controller import Choice, Controller
 from flash_engine.speculation.corpus import Corpus
 from flash_engine.speculation.costs import DraftCosts, PassCosts
 from flash_engine.speculation.draft import LONGEST, Bounds, Draft, Source
+from flash_engine.speculation.lookup import Ahead, Lookup, NGrams
 from flash_engine.speculation.model import ModelDrafter
 from flash_engine.speculation.speculator import Speculator, Tally
 from flash_engine.speculation.text import TextDrafter
 
 __all__ = [
     "LONGEST",
+    "Ahead",
     "Bounds",
     "Choice",
     "Controller",
     "Corpus",
     "Draft",
     "DraftCosts",
+    "Lookup",
     "ModelDrafter",
+    "NGrams",
     "PassCosts",
     "Source",
     "Speculator",

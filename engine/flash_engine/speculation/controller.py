@@ -17,6 +17,7 @@ from flash_engine.speculation.acceptance import Acceptance
 from flash_engine.speculation.costs import DraftCosts, PassCosts, Rate
 from flash_engine.speculation.draft import GRADES, LONGEST, Source
 from flash_engine.speculation.ledger import Ledger
+from flash_engine.speculation.lookup import Lookup
 from flash_engine.speculation.text import PRIOR as TEXT_PRIOR
 
 _FOLLOW = 0.04
@@ -59,8 +60,10 @@ class Choice(StrEnum):
 class Controller:
     """One for all sessions of an engine: what was learnt is remembered from request to request."""
 
-    def __init__(self, costs: PassCosts, draft_costs: DraftCosts | None = None) -> None:
-        """draft_costs: of the draft model, if there is one."""
+    def __init__(
+        self, costs: PassCosts, draft_costs: DraftCosts | None = None, lookup: Lookup | None = None
+    ) -> None:
+        """draft_costs: of the draft model, if there is one; lookup: what that one reads along."""
         self.costs = costs
         self.ledger = Ledger(costs)
         self.choices: Counter[Choice] = Counter()
@@ -72,6 +75,7 @@ class Controller:
         self.rates = {source: Rate(costs) for source in Source}
         """Reached in rounds for which texts have a proposal, and in the others."""
         self.draft_costs = draft_costs or DraftCosts(0.0, 0.0)
+        self.lookup = lookup
         self.read_seconds = self.draft_costs.further / 8
         self.model_gain = 2 * _BENEFIT_OF_DOUBT
         """Tokens that drafting with the model gains in a round, its time counted, as a running mean."""
@@ -188,13 +192,17 @@ class Controller:
 
     def figures(self) -> dict[str, Any]:
         """What is known, for people: pass_ms of 1 to 8 tokens, draft_first_ms of the first token
-        of a draft, draft_ms of each further one, acceptance by source and position,
+        of a draft, draft_ms of each further one, looked_up (how often what the draft model reads along is right, by the
+        length of the sequence that it was found behind), acceptance by source and position,
         model_gain (tokens a round), whether the draft model is `paused`, ahead_ms (what may be lost now: Ledger),
         and the rounds by choice."""
         return {
             "pass_ms": [round(1e3 * each, 3) for each in self.costs.table()],
             "draft_first_ms": round(1e3 * self.draft_costs.first, 3),
             "draft_ms": round(1e3 * self.draft_costs.further, 3),
+            "looked_up": {str(length): round(share, 3) for length, share in self.lookup.right.items()}
+            if self.lookup
+            else {},
             "model_gain": round(self.model_gain, 3),
             "paused": self._paused > 0,
             "ahead_ms": round(1e3 * self.ledger.ahead, 3),

@@ -10,13 +10,16 @@ from typing import Literal, Self
 
 from flash_engine import drafting, sampling
 from flash_engine.backend import Backend, Logits
-from flash_engine.drafting import DraftRule
+from flash_engine.drafting import NOTHING, DraftRule, ReadAlong
 from flash_engine.speculation.draft import GRADES, Bounds, Draft
 from flash_engine.speculation.guess import LIKELY, Guess
+from flash_engine.speculation.lookup import Lookup
 
 Finish = Literal["stop", "length", "unlikely"]
 _CHUNK = 64
 """Tokens of a prompt that are read in one pass."""
+_UNREAD = 2
+"""Tokens that a draft's first pass reads: all was accepted, and the last drafted token has not been read."""
 
 
 class ModelDrafter:
@@ -26,11 +29,15 @@ class ModelDrafter:
     session's. What a session takes over from the last draft is thus not computed again.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, lookup: Lookup | None = None) -> None:
+        """lookup: what is read along, of all drafters of `backend`."""
         self._backend = backend
+        self._lookup = lookup
         self._cache = backend.new_cache()
         self._tokens: list[int] = []
         self._agreed = 0
+        self._looked = 0
+        """The session's tokens that the lookup knows."""
         self._guess = Guess()
 
     def behind(self, tokens: Sequence[int]) -> int:
@@ -46,6 +53,10 @@ class ModelDrafter:
             part = tokens[self._agreed : min(self._agreed + _CHUNK, end)]
             self._forward(part, logits=0, cancel=cancel)
             self._agreed += len(part)
+
+    def catch_up(self, tokens: Sequence[int], cancel: threading.Event | None = None) -> None:
+        """Read what the first pass of a draft does not. Raises Cancelled."""
+        self.read(tokens, self.behind(tokens) - _UNREAD, cancel)
 
     def draft(
         self,
@@ -101,12 +112,14 @@ class ModelDrafter:
 
     def truncate(self, length: int) -> None:
         self._agreed = min(self._agreed, length)
+        self._looked = min(self._looked, length)
 
     def fork(self) -> Self:
-        twin = type(self)(self._backend)
+        twin = type(self)(self._backend, self._lookup)
         twin._cache = self._cache.fork()
         twin._tokens = self._tokens.copy()
         twin._agreed = self._agreed
+        twin._looked = self._looked
         twin._guess = self._guess
         return twin
 
@@ -131,7 +144,7 @@ class ModelDrafter:
         most = min(bounds.most, len(bars), self._backend.capacity - len(tokens))
         if most <= 0:
             return []
-        self.read(tokens, len(tokens), cancel)
+        self.catch_up(tokens, cancel)
         rule = DraftRule(bars[:most], chances, bounds.tokenizer.ending(bounds.stop, bounds.until))
         held, after = self._held(tokens, bounds, rule, cancel) if bounds.remainder else ([], bounds)
         if after is None or after.remainder:
@@ -139,9 +152,24 @@ class ModelDrafter:
         chance = max(math.prod(rule.chance(logprob) for _, logprob in held), 1e-9)
         free = replace(rule, bars=[bar / chance for bar in rule.bars[len(held) :]])
         known = [*tokens, *(token for token, _ in held)]
-        drafted = drafting.draft(self._backend, known[len(self._tokens) :], self._cache, free, cancel=cancel)
+        drafted = drafting.draft(
+            self._backend,
+            known[len(self._tokens) :],
+            self._cache,
+            free,
+            along=self._along(tokens, known),
+            cancel=cancel,
+        )
         self._tokens = [*known, *(token for token, _ in drafted)][: self._cache.length]
         return held + drafted
+
+    def _along(self, tokens: Sequence[int], known: Sequence[int]) -> ReadAlong:
+        """What may follow `known`, of which `tokens` are the session's."""
+        if self._lookup is None:
+            return NOTHING
+        self._lookup.ngrams.add(tokens, min(self._looked, len(tokens)))
+        self._looked = len(tokens)
+        return self._lookup.behind(known)
 
     def _held(
         self, tokens: Sequence[int], bounds: Bounds, rule: DraftRule, cancel: threading.Event | None

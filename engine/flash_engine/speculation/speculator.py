@@ -244,7 +244,7 @@ class Speculator:
         controller = self._controller
         behind = model.behind(tokens)
         start = self._clock()
-        model.read(tokens, behind, cancel)
+        model.catch_up(tokens, cancel)
         begun = self._clock()
         bars = controller.bars(begun - begin, bounds.most)
         draft = model.draft(tokens, bounds, bars, controller.acceptance[Source.MODEL].chances, cancel)

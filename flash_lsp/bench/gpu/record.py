@@ -11,10 +11,10 @@ from typing import Any
 
 from flash_engine import Engine
 from flash_engine.common import common_tokens
-from flash_engine.speculation import LONGEST, Bounds, Draft, ModelDrafter, Source, TextDrafter
+from flash_engine.speculation import LONGEST, Bounds, Draft, ModelDrafter, NGrams, Source, TextDrafter
 from flash_engine.speculation.draft import GRADES
 from flash_lsp.bench import speculation
-from flash_lsp.bench.gpu.trace import TRACE
+from flash_lsp.bench.gpu.trace import TRACE, mark
 from flash_lsp.bench.quality import standard_library
 
 _WHOLE = ([0.0] * LONGEST, [1.0] * GRADES)
@@ -26,7 +26,7 @@ def record(engine: Engine, sources: Path, count: int, source: str) -> dict[str, 
     """The content of TRACE, of an engine with a draft model and `count` cases of each of WORKLOADS.
 
     For each workload, drafts of the draft model and of texts at the places of the main model's greedy texts, as
-    Acceptance.recorded reads them.
+    Acceptance.recorded reads them, for the draft model with what it could read along.
     """
     workloads = speculation.Bench(engine, sources, count).workloads()
     recorded = {
@@ -60,7 +60,23 @@ def _record(engine: Engine, jobs: Sequence[speculation.Job]) -> dict[Source, lis
             grades = ("".join(map(str, each.grades)) for each in drafts)
             runs = (common_tokens(each.tokens, text[place:]) for place, each in enumerate(drafts))
             found[source].append([" ".join(grades), "".join(map(str, runs))])
+            if source is Source.MODEL:
+                found[source][-1].append(_looked_up(job.prompt, text, drafts))
     return found
+
+
+def _looked_up(prompt: Sequence[int], text: Sequence[int], drafts: Sequence[Draft]) -> str:
+    """What can be read along for each token of these drafts, one at each place of the text."""
+    ngrams, known, marks = NGrams(), [*prompt], []
+    ngrams.add(known)
+    for token, draft in zip(text, drafts, strict=False):
+        for place, drafted in enumerate(draft.tokens):
+            found = ngrams.after([*known, *draft.tokens[:place]], 1)
+            marks += [mark(length, guess == drafted) for guess, length in found] or [mark(0, False)]
+        marks.append(" ")
+        known.append(token)
+        ngrams.add(known, len(known) - 1)
+    return "".join(marks[:-1])
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, cycle
+from functools import partial
+from itertools import chain, cycle, takewhile
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import mlx.core as mx
@@ -21,15 +22,16 @@ import numpy as np
 
 from flash_engine.backends.fused import FusedBackend, FusedCache
 from flash_engine.config import ModelConfig
-from flash_engine.drafting import DraftRule, draft_from
+from flash_engine.drafting import NOTHING, Chosen, DraftRule, bursts, draft_from
 from flash_engine.rope import Rope
-from flash_engine.speculation import LONGEST, Controller, DraftCosts, PassCosts, Source
+from flash_engine.speculation import LONGEST, Ahead, Controller, DraftCosts, Lookup, PassCosts, Source
 from flash_engine.speculation.draft import GRADES
+from flash_engine.speculation.lookup import Found
 from flash_lsp.bench.gpu import measure, shapes
 from flash_lsp.bench.gpu.fused import Fused
 from flash_lsp.bench.gpu.run import Progress
 from flash_lsp.bench.gpu.shapes import Shape
-from flash_lsp.bench.gpu.trace import Acceptance, Trace
+from flash_lsp.bench.gpu.trace import Acceptance, Looked, Trace
 from flash_metal.decoder import Weights
 from flash_metal.nvidia.recorded import Recording
 from flash_metal.registry import Registry
@@ -41,17 +43,25 @@ RATE = 0.8
 LENGTHS = (2, 3, 4, 5)
 """Tokens that the draft model drafts a round."""
 STOPPED = "stopped"
-"""As many as the engine's controller wants, by how sure the draft model was of each."""
+"""As many as the engine's controller wants, by how sure the draft model was of each; a pass for each of them."""
+READ_ALONG = "read along"
+"""The same, where the draft model reads along what is looked up."""
 
 
 class Place(NamedTuple):
     """A place in a text: the length of the draft from texts there, 0 for none, and how many tokens of it, and of a
-    draft by the draft model, are right; and the grades of that one's tokens."""
+    draft by the draft model, are right; and the grades of that one's tokens, and what could be read along."""
 
     text: int
     text_right: int
     model_right: int
     grades: tuple[int, ...] = ()
+    looked_up: tuple[Looked, ...] = ()
+
+    def found(self, drafted: Sequence[int], most: int) -> Found:
+        """What is found behind the tokens drafted; behind a wrong one, what was found behind the right one."""
+        looked = self.looked_up[len(drafted) : len(drafted) + most]
+        return [(0, length) for length, _ in takewhile(itemgetter(0), looked)]
 
 
 @dataclass(slots=True)
@@ -159,9 +169,10 @@ class Bench:
         acceptance, begin = controller.acceptance[Source.MODEL], time.perf_counter()
         bars = controller.bars(0.0, len(place.grades))
         if not bars:
+            controller.decoded_plainly(1, 0.0)
             return []
         rule = DraftRule(bars, acceptance.chances, np.zeros(self._vocabulary, bool))
-        drafted = self._drafted(unread, rule, place.grades)
+        drafted = self._drafted(unread, rule, place, controller.lookup)
         seconds = time.perf_counter() - begin
         controller.draft_costs.measured(len(drafted), seconds)
         grades = place.grades[: len(drafted)]
@@ -172,12 +183,29 @@ class Bench:
         controller.finished(Source.MODEL, committed, seconds + controller.costs.seconds(1 + length))
         return drafted[:length]
 
-    def _drafted(self, unread: Sequence[int], rule: DraftRule, grades: Sequence[int]) -> list[int]:
-        """A draft by the rule, as if its tokens were of these grades."""
-        logprobs = (math.log((grade + 0.5) / GRADES) for grade in grades)
-        with closing(self.draft.stepwise(unread, self._draft_cache, vocabulary=self._vocabulary)) as steps:
-            graded = ((token, logprob) for logprob, (token, _) in zip(logprobs, steps, strict=False))
-            return [token for token, _ in draft_from(graded, rule)]
+    def _drafted(
+        self, unread: Sequence[int], rule: DraftRule, place: Place, lookup: Lookup | None
+    ) -> list[int]:
+        """A draft by the rule, as if its tokens were as sure, and what is read along as right, as at this place."""
+        along = Ahead(lookup, place.found) if lookup else NOTHING
+        cache, start = self._draft_cache, self._draft_cache.length
+        with self.draft.choosing(cache, vocabulary=self._vocabulary) as read:
+
+            def replayed(tokens: Sequence[int], position: int, choices: int) -> Chosen:
+                chosen = read(tokens, position, choices)
+                ahead = tokens[len(tokens) - choices + 1 :]
+                first = position + len(tokens) - len(ahead) - start - len(unread)
+                ids = [
+                    token if place.looked_up[first + at][1] else token + 1 for at, token in enumerate(ahead)
+                ]
+                grades = place.grades[first : first + choices]
+                logprobs = [math.log((grade + 0.5) / GRADES) for grade in grades]
+                return list(zip([*ids, chosen[-1][0]], logprobs, strict=True))
+
+            steps = bursts(replayed, unread, start, len(rule.bars), along)
+            drafted = [token for token, _ in draft_from(steps, rule)]
+        cache.hold(start + len(unread) + len(drafted) - 1)
+        return drafted
 
     def pass_ms(self, of: FusedBackend, tokens: int, rounds: int) -> float:
         """A pass of `tokens`, with what is chosen after each on the host: the median."""
@@ -213,7 +241,8 @@ def run(
     rounds: int = 20,
     progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:
-    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS and STOPPED, of texts, and of both.
+    """Speed-ups over plain decoding with drafts of the model at each of LENGTHS, STOPPED and READ_ALONG, of texts, and
+    of both.
 
     trace: the package's unless given. Of each source and workload of it, of RATE, and of the recorded texts about RATE
     (Acceptance.near), up to `texts` texts of `tokens`.
@@ -227,7 +256,10 @@ def run(
     for size in range(1, LONGEST + 2):  # each is recorded or compiled at its first use
         bench.pass_ms(bench.main, size, 1)
         bench.pass_ms(bench.draft, size, 1)
-    passes = {size: bench.pass_ms(bench.main, size, rounds) for size in range(1, LONGEST + 2)}
+    passes, draft_passes = (
+        {size: bench.pass_ms(backend, size, rounds) for size in range(1, LONGEST + 2)}
+        for backend in (bench.main, bench.draft)
+    )
     bench.drafting_ms(LONGEST, 1)
     drafting = {count: bench.drafting_ms(count, rounds) for count in range(1, LONGEST + 1)}
     progress("pipelined by MLX", 0.3)
@@ -237,6 +269,7 @@ def run(
         "replayed": trace.source,
         "pass_ms": passes,
         "v": {size: ms / passes[1] for size, ms in passes.items()},
+        "draft_pass_ms": draft_passes,
         "drafting_ms": drafting,
         "draft_token_ms": (drafting[LONGEST] - drafting[1]) / (LONGEST - 1),
         "plain_by_mlx_tokens_s": pipelined,
@@ -251,8 +284,8 @@ def run(
     found["acceptance"][f"{rate}, recorded"] = _accepted(near)
     models = {**trace.model, f"{rate}, recorded": near, rate: made_up}
     texts_by = {rate: made_up, **trace.text}
-    drafts: tuple[int | str, ...] = (*LENGTHS, STOPPED)
-    costs = [1e-3 * ms for ms in passes.values()], 1e-3 * drafting[1], 1e-3 * found["draft_token_ms"]
+    drafts: tuple[int | str, ...] = (*LENGTHS, STOPPED, READ_ALONG)
+    make = partial(_controller, passes, draft_passes, 1e-3 * drafting[1], 1e-3 * found["draft_token_ms"])
     measured: dict[str, tuple[dict[str, list[list[Place]]], tuple[int | str, ...]]] = {
         "model": ({key: _places(each, None) for key, each in models.items()}, drafts),
         "text": ({key: _places(None, each) for key, each in texts_by.items()}, (0,)),
@@ -261,7 +294,7 @@ def run(
     for share, (name, (workloads, ways)) in enumerate(measured.items()):
         progress(f"drafts: {name}", 0.4 + 0.2 * share)
         found[name] = {
-            key: _in_turn(bench, places[:texts], _ways(ways, *costs), tokens, pipelined)
+            key: _in_turn(bench, places[:texts], _ways(ways, make), tokens, pipelined)
             for key, places in workloads.items()
         }
     found["speedups"] = {
@@ -286,14 +319,20 @@ def _accepted(acceptance: Acceptance) -> dict[str, Any]:
     return {"first": acceptance.rate, "by_position": acceptance.by_position()}
 
 
+def _controller(
+    passes: Mapping[int, float], draft_passes: Mapping[int, float], first: float, further: float, way: str
+) -> Controller:
+    """That of a new engine. passes, draft_passes: milliseconds of 1 to 8 tokens; first, further: seconds of a drafted
+    token."""
+    costs, draft_costs = (PassCosts([1e-3 * ms for ms in each.values()]) for each in (passes, draft_passes))
+    return Controller(costs, DraftCosts(first, further), Lookup(draft_costs) if way == READ_ALONG else None)
+
+
 def _ways(
-    drafts: Sequence[int | str], passes: Sequence[float], first: float, further: float
+    drafts: Sequence[int | str], make: Callable[[str], Controller]
 ) -> dict[int | str, int | Controller]:
-    """Drafts as Bench.speculative takes them; STOPPED is a controller that knows what passes and drafts cost."""
-    return {
-        each: each if isinstance(each, int) else Controller(PassCosts(passes), DraftCosts(first, further))
-        for each in drafts
-    }
+    """Drafts as Bench.speculative takes them."""
+    return {each: each if isinstance(each, int) else make(each) for each in drafts}
 
 
 def _in_turn(
@@ -331,8 +370,11 @@ def _places(model: Acceptance | None, text: Acceptance | None) -> list[list[Plac
     by_text = text.texts if text else [[(0, 0)] * size for size in sizes]
     by_model = model or nothing
     return [
-        [Place(*drafted, right, grades) for drafted, (_, right), grades in zip(*sources, strict=True)]
-        for sources in zip(by_text, by_model.texts, by_model.grades, strict=True)
+        [
+            Place(*drafted, right, grades, looked)
+            for drafted, (_, right), grades, looked in zip(*sources, strict=True)
+        ]
+        for sources in zip(by_text, by_model.texts, by_model.grades, by_model.looked_up, strict=True)
     ]
 
 

@@ -16,6 +16,20 @@ from flash_engine.speculation.draft import GRADES
 TRACE = "acceptance.json"
 """Beside this file: see `source` in it."""
 _RIGHT = (True,) * LONGEST
+_WRONG = "a"
+
+Looked = tuple[int, bool]
+"""What could be read along for a token of a draft: the length of the sequence behind which a token was found
+(flash_engine.speculation.NGrams), 0 if none was, and whether it is the one drafted."""
+
+
+def mark(length: int, right: bool) -> str:
+    """A Looked as one character."""
+    return str(length) if right else chr(ord(_WRONG) + length)
+
+
+def _looked(mark: str) -> Looked:
+    return (int(mark), True) if mark.isdigit() else (ord(mark) - ord(_WRONG), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,8 @@ class Acceptance:
     texts: tuple[tuple[tuple[int, int], ...], ...]
     grades: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Likewise: how sure its source was of each of the drafted tokens (flash_engine.speculation.Draft)."""
+    looked_up: tuple[tuple[tuple[Looked, ...], ...], ...] = ()
+    """Likewise, of a draft model."""
 
     @classmethod
     def of_chances(cls, chances: Sequence[Sequence[bool]], grade: int = GRADES - 1) -> Self:
@@ -40,19 +56,23 @@ class Acceptance:
                 for text in chances
             ),
             tuple(tuple((grade,) * LONGEST for _ in text) for text in chances),
+            tuple(tuple(() for _ in text) for text in chances),
         )
 
     @classmethod
     def recorded(cls, texts: Sequence[Sequence[str]]) -> Self:
         """Of two strings a text: the grades of the draft at each place, a digit a token and a space between places; and
-        a digit a place, how many of its tokens are right."""
-        grades = tuple(tuple(tuple(map(int, draft)) for draft in drafts.split(" ")) for drafts, _ in texts)
+        a digit a place, how many of its tokens are right. Of a draft model another one: the marks of what could be read
+        along, as the grades."""
+        grades = tuple(tuple(tuple(map(int, draft)) for draft in text[0].split(" ")) for text in texts)
+        marks = (text[2] if len(text) > 2 else " " * text[0].count(" ") for text in texts)
         return cls(
             tuple(
                 tuple((len(draft), int(digit)) for draft, digit in zip(drafts, right, strict=True))
-                for drafts, (_, right) in zip(grades, texts, strict=True)
+                for drafts, (_, right, *_) in zip(grades, texts, strict=True)
             ),
             grades,
+            tuple(tuple(tuple(map(_looked, draft)) for draft in text.split(" ")) for text in marks),
         )
 
     @classmethod
@@ -68,11 +88,13 @@ class Acceptance:
         return cls(
             tuple(text for part in parts for text in part.texts),
             tuple(text for part in parts for text in part.grades),
+            tuple(text for part in parts for text in part.looked_up),
         )
 
     def near(self, rate: float, count: int) -> Self:
         """`count` texts, in the order of their own rates next to each other, whose rate is nearest to `rate`."""
-        texts = sorted(zip(self.texts, self.grades, strict=True), key=lambda text: type(self)(text[:1]).rate)
+        whole = zip(self.texts, self.grades, self.looked_up, strict=True)
+        texts = sorted(whole, key=lambda text: type(self)(text[:1]).rate)
         parts = (
             type(self)(*zip(*texts[start : start + count], strict=True))
             for start in range(max(len(texts) - count, 0) + 1)

@@ -37,6 +37,7 @@ _UNKNOWN = 0x3F800000
 """1.0, which is no log-probability."""
 _LOOKS = 50_000
 """At a token that is awaited, before the GPU is waited for: a look takes some 0.2 us."""
+_NOWHERE = -1
 _SMALLEST = 16
 """Bytes of an array that MLX keeps in the GPU's memory."""
 
@@ -223,7 +224,9 @@ class Replay:
 
     def __init__(self, recording: Recording, cache: mx.array) -> None:
         self._recording, self._cache = recording, cache
-        self._at, self._last = address(cache), 0
+        self._at = address(cache)
+        self._fed, self._next = list[int](), _NOWHERE
+        """What the GPU would feed on, and where: no pass need be given these."""
 
     def choose(
         self, tokens: Sequence[int], position: int, vocabulary: int, *, passes: int = 1
@@ -242,36 +245,32 @@ class Replay:
         places = range(position, position + len(tokens) + passes - 1)
         return [(ids[at % SLOTS], logprobs[at % SLOTS]) for at in places]
 
-    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> tuple[int, float]:
-        """What is chosen after the last of a pass of `tokens`, as by `choose`, as soon as it is known. The GPU may be
-        about to end the pass: only `go_on` and `finish` may follow."""
-        self._last = position + len(tokens) - 1
-        self._expect()
-        self._begin(tokens, position, vocabulary)
-        return self._awaited()
-
-    def go_on(self) -> tuple[int, float]:
-        """The same of a pass of the token chosen last."""
-        self._last += 1
-        self._expect()
-        self._feed()
-        return self._awaited()
+    def start(self, tokens: Sequence[int], position: int, vocabulary: int) -> list[tuple[int, float]]:
+        """What is chosen after each of `tokens`, as by `choose`, as soon as it is known. The GPU may be about to end
+        the pass: only `start` and `finish` may follow."""
+        places = range(position, position + len(tokens))
+        chosen = self._recording.chosen
+        for place in places:
+            chosen[place % SLOTS], chosen[SLOTS + place % SLOTS] = -1, _UNKNOWN
+        if [*tokens] == self._fed and position == self._next:
+            self._feed()
+        else:
+            self._begin(tokens, position, vocabulary)
+        found = [self._awaited(place % SLOTS) for place in places]
+        self._fed, self._next = [found[-1][0]], places.stop
+        return found
 
     def finish(self) -> None:
         """Until the passes have ended."""
         driver().wait()
+        self._next = _NOWHERE
 
     def _feed(self) -> None:
         """Start a pass of the token chosen last."""
         self._recording.graph(self._cache, 1, given=False, chooses=True).start(self._at)
 
-    def _expect(self) -> None:
-        slot, chosen = self._last % SLOTS, self._recording.chosen
-        chosen[slot], chosen[SLOTS + slot] = -1, _UNKNOWN
-
-    def _awaited(self) -> tuple[int, float]:
-        slot, chosen = self._last % SLOTS, self._recording.chosen
-        looks = _LOOKS
+    def _awaited(self, slot: int) -> tuple[int, float]:
+        chosen, looks = self._recording.chosen, _LOOKS
         while looks and (chosen[slot] < 0 or chosen[SLOTS + slot] == _UNKNOWN):
             looks -= 1
         if not looks:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from flash_engine import Session, Tokenizer, sampling
 from flash_engine.pace import Pace
-from flash_engine.speculation import Bounds, Corpus, ModelDrafter, TextDrafter
+from flash_engine.speculation import Bounds, Corpus, Lookup, ModelDrafter, PassCosts, TextDrafter
 from flash_engine.speculation.corpus import CAPACITY, changed_lines
 from flash_engine.speculation.suffixes import LONGEST_MATCH, SuffixIndex
 
@@ -116,10 +116,14 @@ def test_a_draft_ends_at_what_ends_the_text(tokenizer: Tokenizer) -> None:
 
 
 @pytest.mark.parametrize("device", NATIVE)
-def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, device: str) -> None:
+@pytest.mark.parametrize("looks_up", [False, True])
+def test_the_draft_model_keeps_in_step(
+    open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, device: str, looks_up: bool
+) -> None:
     """After any acceptance, rejection, trim or fork it drafts what it would draft afresh."""
     backend = open_tiny(device, Shape())
-    drafter = ModelDrafter(backend)
+    lookup = Lookup(PassCosts([1.0] * 8)) if looks_up else None
+    drafter = ModelDrafter(backend, lookup)
     rng = random.Random(1)
     tokens = [40, 50, 60]
     for _ in range(150):
@@ -143,6 +147,7 @@ def test_the_draft_model_keeps_in_step(open_tiny: OpenTiny, tiny_tokenizer: Toke
             del tokens[5:]
             drafter.truncate(5)
         drafter.read(tokens, rng.randrange(3))
+    assert lookup is None or max(lookup.right.values()) != min(lookup.right.values())
 
 
 @pytest.mark.parametrize("prefix", [b" re", b"\n   "])
