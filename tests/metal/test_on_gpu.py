@@ -11,7 +11,9 @@ import pytest
 from flash_engine import Checkpoint, Tokenizer, bundled
 from flash_engine.backends.fused import FusedBackend, FusedCache
 from flash_engine.backends.mlx import MlxBackend
+from flash_engine.drafting import DraftRule, draft
 from flash_metal.registry import device_registry
+from tests.engine.speculation.knowing import Knowing
 from tests.engine.tiny import Shape, write_checkpoint
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +55,22 @@ def test_the_gpu_decodes_what_forwards_choose(pair: tuple[FusedBackend, FusedBac
             last = wanted[-1:]
         assert found == wanted
         assert cache.length == plain.length
+
+
+def test_what_is_read_along_changes_no_draft(pair: tuple[FusedBackend, FusedBackend]) -> None:
+    rng, right = np.random.default_rng(2), 0
+    rule = DraftRule([0.0] * 7, [0.9] * 10, np.zeros(4096, np.bool_))
+    for backend in pair:
+        cache = backend.new_cache()
+        for _ in range(20):
+            tokens, length = rng.integers(0, 4096, int(rng.integers(1, 5))).tolist(), cache.length
+            wanted = backend.greedy(tokens, cache, 7, vocabulary=4096)
+            cache.trim(length)
+            knowing = Knowing([token for token, _ in wanted], rng)
+            assert draft(backend, tokens, cache, rule, along=knowing) == wanted
+            assert cache.length == length + len(tokens) + 6
+            right += knowing.right
+    assert right > 40
 
 
 def test_caches_in_turn_are_as_each_alone(pair: tuple[FusedBackend, FusedBackend]) -> None:

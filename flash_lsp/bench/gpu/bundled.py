@@ -23,7 +23,7 @@ import numpy as np
 from flash_engine import Checkpoint, Session, Tokenizer, bundled
 from flash_engine.backend import Backend
 from flash_engine.pace import Pace
-from flash_engine.speculation import Controller, DraftCosts, ModelDrafter, PassCosts, Speculator
+from flash_engine.speculation import Controller, DraftCosts, Lookup, ModelDrafter, PassCosts, Speculator
 
 CAPACITY = 2048
 TOKENS = 48
@@ -100,7 +100,8 @@ def paths(main: Backend, draft: Backend, tokenizer: Tokenizer, prompt: Sequence[
             token for token, _ in decode(prompt, main.new_cache(), TOKENS, vocabulary=main.config.vocab_size)
         ]
     lavish = Controller(PassCosts([1e-3] * 8), DraftCosts(1e-6, 1e-6))
-    session = Session(main, tokenizer, Pace(), Speculator(lavish, ModelDrafter(draft), None))
+    drafter = ModelDrafter(draft, Lookup(PassCosts([1e-3] * 8)))
+    session = Session(main, tokenizer, Pace(), Speculator(lavish, drafter, None))
     session.sync(prompt)
     found["speculative"] = [token.id for token in session.generate(max_tokens=TOKENS)]
     found["plain by session"] = [

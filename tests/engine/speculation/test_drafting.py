@@ -16,33 +16,12 @@ from flash_engine.drafting import Chosen, DraftRule, bursts, draft
 
 from ..conftest import NATIVE, OpenTiny
 from ..tiny import Shape
+from .knowing import Knowing
 
 VOCABULARY = 300
 
 bars = st.lists(st.sampled_from([0.0, 0.02, 0.1, 0.4]), max_size=7)
 chances = st.lists(st.floats(0.05, 1.0), min_size=1, max_size=10)
-
-
-class Knowing:
-    """Knows what comes next, but for what `rng` makes wrong."""
-
-    def __init__(self, whole: Sequence[int], rng: np.random.Generator) -> None:
-        self.whole, self.rng = whole, rng
-        self.passes, self.right = 0, 0
-        self.given: list[int] = []
-
-    def after(self, drafted: Sequence[int], unread: int, most: int) -> list[int]:
-        assert list(drafted) == list(self.whole[: len(drafted)])
-        assert 1 <= most <= 8 - unread
-        coming = self.whole[len(drafted) :][: self.rng.integers(0, most + 1)]
-        self.passes += 1
-        self.given = [token if self.rng.random() < 0.7 else 16 for token in coming]
-        return self.given
-
-    def judge(self, right: int) -> None:
-        assert right <= len(self.given)
-        assert right == len(self.given) or self.given[right] == 16
-        self.right += right
 
 
 def by_forwards(backend: Backend, tokens: Sequence[int], cache: KVCache, rule: DraftRule) -> Chosen:
