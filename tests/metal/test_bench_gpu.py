@@ -92,6 +92,9 @@ class Text:
         whole = [*tokens, *range(tokens[-1] + 1, tokens[-1] + count)]
         return self.choose(whole, cache, vocabulary=vocabulary)[-count:]
 
+    def forward(self, tokens: list[int], cache: FusedCache, *, logits: int) -> None:
+        self.choose(tokens, cache, vocabulary=0)
+
     @contextmanager
     def choosing(self, cache: FusedCache, *, vocabulary: int) -> Iterator[Read]:
         def read(tokens: Sequence[int], position: int, choices: int) -> Chosen:

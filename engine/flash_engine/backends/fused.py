@@ -44,24 +44,39 @@ class FusedCache:
     def __init__(self, rows: mx.array) -> None:
         self.length = 0
         self.rows = rows
-        self.position = mx.array([0], dtype=mx.int32)
-        """`length` for the launches; it comes after the last pass's rows were placed."""
         self.replay: Replay | None = None
         """Passes on `rows` from CUDA graphs, once there are some."""
+        self._position: mx.array | None = None
+
+    @property
+    def position(self) -> mx.array:
+        """`length` for the launches; it comes after the last pass's rows were placed. Made when it is asked for:
+        replayed passes do without."""
+        if self._position is None:
+            self._position = mx.array([self.length], dtype=mx.int32)
+        return self._position
+
+    @position.setter
+    def position(self, following: mx.array) -> None:
+        self._position = following
+
+    def settle(self) -> None:
+        """Have done what MLX has to do with the rows."""
+        if self._position is not None:
+            mx.eval(self.rows, self._position)
 
     def trim(self, length: int) -> None:
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot trim to {length} positions: the cache holds {self.length}")
-        mx.eval(self.rows, self.position)
+        self.settle()
         self.hold(length)
 
     def hold(self, length: int) -> None:
         """The first `length` positions are valid: nothing is left to be done with the rows."""
-        self.length = length
-        self.position = mx.array([length], dtype=mx.int32)
+        self.length, self._position = length, None
 
     def fork(self) -> FusedCache:
-        mx.eval(self.rows, self.position)
+        self.settle()
         twin = FusedCache(copied(self.rows))
         mx.eval(twin.rows)
         twin.hold(self.length)
@@ -161,7 +176,8 @@ class FusedBackend:
             some = tokens[start : start + MAX_TOKENS]
             wanted = min(len(some), max(0, start + len(some) - (len(tokens) - logits)))
             made.append(self._one(some, cache, wanted))
-        mx.eval(made, cache.position)
+        mx.eval(made)
+        cache.settle()
         if logits == 0:
             return np.zeros((0, self.config.vocab_size), np.float32)
         return np.concatenate([np.array(part) for part in made if part.size])
@@ -228,7 +244,8 @@ class FusedBackend:
             self._place(cache, rows, ids.size, likely, logprobs)
             found.append((likely, logprobs))
             ids = likely[-1:]
-        mx.eval(found, cache.position)
+        mx.eval(found)
+        cache.settle()
         both = (np.concatenate([np.array(x) for x in each]).tolist() for each in zip(*found, strict=True))
         return list(zip(*both, strict=True))
 
@@ -267,7 +284,7 @@ class FusedBackend:
         return tokens[first:]
 
     def _replay(self, recording: Recording, cache: FusedCache) -> Replay:
-        mx.eval(cache.rows, cache.position)
+        cache.settle()
         if cache.replay is None:
             cache.replay = Replay(recording, cache.rows)
         return cache.replay

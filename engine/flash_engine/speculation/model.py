@@ -18,8 +18,8 @@ from flash_engine.speculation.lookup import Lookup
 Finish = Literal["stop", "length", "unlikely"]
 _CHUNK = 64
 """Tokens of a prompt that are read in one pass."""
-_UNREAD = 2
-"""Tokens that a draft's first pass reads: all was accepted, and the last drafted token has not been read."""
+UNREAD = 4
+"""Tokens that the first pass of a draft reads at most: two where all of the last one was accepted."""
 
 
 class ModelDrafter:
@@ -56,7 +56,7 @@ class ModelDrafter:
 
     def catch_up(self, tokens: Sequence[int], cancel: threading.Event | None = None) -> None:
         """Read what the first pass of a draft does not. Raises Cancelled."""
-        self.read(tokens, self.behind(tokens) - _UNREAD, cancel)
+        self.read(tokens, self.behind(tokens) - UNREAD, cancel)
 
     def draft(
         self,

@@ -27,6 +27,7 @@ from flash_engine.rope import Rope
 from flash_engine.speculation import LONGEST, Ahead, Controller, DraftCosts, Lookup, PassCosts, Source
 from flash_engine.speculation.draft import GRADES
 from flash_engine.speculation.lookup import Found
+from flash_engine.speculation.model import UNREAD
 from flash_lsp.bench.gpu import measure, shapes
 from flash_lsp.bench.gpu.fused import Fused
 from flash_lsp.bench.gpu.run import Progress
@@ -187,8 +188,10 @@ class Bench:
         self, unread: Sequence[int], rule: DraftRule, place: Place, lookup: Lookup | None
     ) -> list[int]:
         """A draft by the rule, as if its tokens were as sure, and what is read along as right, as at this place."""
-        along = Ahead(lookup, place.found) if lookup else NOTHING
-        cache, start = self._draft_cache, self._draft_cache.length
+        cache, along = self._draft_cache, Ahead(lookup, place.found) if lookup else NOTHING
+        if len(unread) > UNREAD:
+            self.draft.forward(unread[:-UNREAD], cache, logits=0)
+        unread, start = unread[-UNREAD:], cache.length
         with self.draft.choosing(cache, vocabulary=self._vocabulary) as read:
 
             def replayed(tokens: Sequence[int], position: int, choices: int) -> Chosen:
