@@ -72,10 +72,11 @@ def _tiles(name: str, t: Template) -> int:
 
 
 def _staged(t: Template, tokens: int) -> int:
-    """Bytes of the tokens' activations, of their sums a group, and of the sums of eight tiles, or of one, that a block
+    """Bytes of the tokens' activations, of their sums a group, and of the sums of eight, four or one tiles, that a block
     adds up while it makes the next: see Product in cu/product.cuh."""
     groups: int = _k(t) // t["GROUP"]
-    columns, together = (1, 8) if tokens <= 2 else (tokens // 2, 1)
+    columns = max(tokens // 2, 1)
+    together = 8 if tokens <= 2 else 4 if tokens <= 4 else 1
     return (
         -(-(_k(t) * tokens * 2 + groups * max(2, tokens) * 4) // 16) * 16
         + 2 * together * _WARPS * columns * 128

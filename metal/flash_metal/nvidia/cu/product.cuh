@@ -39,7 +39,7 @@ struct Product {
   // that are added up at a time.
   static constexpr int SLICES = M <= 2 && U == 2 ? 4 : 2;
   static constexpr int BATCH = SLICES / common(SLICES, STEPS_EACH);
-  static constexpr int TOGETHER = M <= 2 ? 8 : 1, PARTS = 2 * TOGETHER * SPLIT * PART;
+  static constexpr int TOGETHER = M <= 2 ? 8 : M <= 4 ? 4 : 1, PARTS = 2 * TOGETHER * SPLIT * PART;
 
   struct Slice {
     uint w[U][2 * WORDS];  // of row g, then of row g + 8

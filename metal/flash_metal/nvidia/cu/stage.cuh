@@ -148,7 +148,7 @@ template <typename P, typename T, int N, int H, int D, int NS, int WARPS, typena
 __device__ inline void stage_joined(uint4* staged, float* shares, const T* parts, const float* stats, int tokens,
                                     int first, int count, int column, Asked asked) {
   constexpr int K = H * D, CHUNKS = P::SHARE_UNITS / 32;
-  constexpr int FIT = NS <= 2 ? 8 : NS <= 8 ? 2 : 1, SOME = FIT < N ? FIT : N, ROUNDS = N / SOME;
+  constexpr int FIT = NS <= 2 ? 8 : NS <= 4 ? 2 : 1, SOME = FIT < N ? FIT : N, ROUNDS = N / SOME;
   const int lane = threadIdx.x, warp = threadIdx.y, id = warp * 32 + lane;
   uint4 fours[SOME][NS];
   auto read = [&](int c, int from) {
