@@ -29,17 +29,18 @@ class NGrams:
     def __init__(self) -> None:
         self._following: dict[int, dict[tuple[int, ...], int]] = {length: {} for length in _PRIOR}
         self._count = 0
+        self.begun = 1
+        """How often it has begun anew, the first time included."""
 
-    def add(self, tokens: Sequence[int], start: int = 0) -> None:
-        """Take in `tokens` from `start` on, those ahead of them having been taken in before."""
-        self._count += len(tokens) - start
-        is_full = self._count > _CAPACITY
-        if is_full:
-            self._count = len(tokens) - start
-        for length, following in self._following.items():
-            if is_full:
+    def add(self, tokens: Sequence[int], start: int, end: int) -> None:
+        """Take in tokens[start:end], those ahead of them having been taken in before."""
+        if self._count > _CAPACITY:
+            self._count, self.begun = 0, self.begun + 1
+            for following in self._following.values():
                 following.clear()
-            part = tokens[max(start - length, 0) :]
+        self._count += end - start
+        for length, following in self._following.items():
+            part = tokens[max(start - length, 0) : end]
             keys = zip(*(part[place:] for place in range(length)), strict=False)
             following.update(zip(keys, part[length:], strict=False))
 

@@ -36,8 +36,8 @@ class ModelDrafter:
         self._cache = backend.new_cache()
         self._tokens: list[int] = []
         self._agreed = 0
-        self._looked = 0
-        """The session's tokens that the lookup knows."""
+        self._known, self._known_since = 0, 0
+        """The session's tokens that the lookup knows, since it began anew so many times."""
         self._guess = Guess()
 
     def behind(self, tokens: Sequence[int]) -> int:
@@ -53,6 +53,7 @@ class ModelDrafter:
             part = tokens[self._agreed : min(self._agreed + _CHUNK, end)]
             self._forward(part, logits=0, cancel=cancel)
             self._agreed += len(part)
+        self._learn(tokens, self._agreed)
 
     def catch_up(self, tokens: Sequence[int], cancel: threading.Event | None = None) -> None:
         """Read what the first pass of a draft does not. Raises Cancelled."""
@@ -112,14 +113,14 @@ class ModelDrafter:
 
     def truncate(self, length: int) -> None:
         self._agreed = min(self._agreed, length)
-        self._looked = min(self._looked, length)
+        self._known = min(self._known, length)
 
     def fork(self) -> Self:
         twin = type(self)(self._backend, self._lookup)
         twin._cache = self._cache.fork()
         twin._tokens = self._tokens.copy()
         twin._agreed = self._agreed
-        twin._looked = self._looked
+        twin._known, twin._known_since = self._known, self._known_since
         twin._guess = self._guess
         return twin
 
@@ -165,11 +166,19 @@ class ModelDrafter:
 
     def _along(self, tokens: Sequence[int], known: Sequence[int]) -> ReadAlong:
         """What may follow `known`, of which `tokens` are the session's."""
+        self._learn(tokens, len(tokens))
+        return self._lookup.behind(known) if self._lookup else NOTHING
+
+    def _learn(self, tokens: Sequence[int], count: int) -> None:
+        """Let the lookup know the first `count` of the session's tokens."""
         if self._lookup is None:
-            return NOTHING
-        self._lookup.ngrams.add(tokens, min(self._looked, len(tokens)))
-        self._looked = len(tokens)
-        return self._lookup.behind(known)
+            return
+        ngrams = self._lookup.ngrams
+        if self._known_since != ngrams.begun:
+            self._known = 0
+        if self._known < count:
+            ngrams.add(tokens, self._known, count)
+            self._known, self._known_since = count, ngrams.begun
 
     def _held(
         self, tokens: Sequence[int], bounds: Bounds, rule: DraftRule, cancel: threading.Event | None

@@ -68,14 +68,14 @@ def _record(engine: Engine, jobs: Sequence[speculation.Job]) -> dict[Source, lis
 def _looked_up(prompt: Sequence[int], text: Sequence[int], drafts: Sequence[Draft]) -> str:
     """What can be read along for each token of these drafts, one at each place of the text."""
     ngrams, known, marks = NGrams(), [*prompt], []
-    ngrams.add(known)
+    ngrams.add(known, 0, len(known))
     for token, draft in zip(text, drafts, strict=False):
         for place, drafted in enumerate(draft.tokens):
             found = ngrams.after([*known, *draft.tokens[:place]], 1)
             marks += [mark(length, guess == drafted) for guess, length in found] or [mark(0, False)]
         marks.append(" ")
         known.append(token)
-        ngrams.add(known, len(known) - 1)
+        ngrams.add(known, len(known) - 1, len(known))
     return "".join(marks[:-1])
 
 

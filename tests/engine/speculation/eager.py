@@ -10,6 +10,7 @@ from flash_engine.speculation import (
     Controller,
     Corpus,
     DraftCosts,
+    Lookup,
     ModelDrafter,
     PassCosts,
     Source,
@@ -47,7 +48,7 @@ class Eager(Controller):
 def eager_session(
     backend: Backend, tokenizer: Tokenizer, draft: Backend | None, corpus: Corpus | None = None
 ) -> Session:
-    """A session that verifies all that `draft` and `corpus` propose."""
-    model = ModelDrafter(draft) if draft else None
+    """A session that verifies all that `draft`, which reads along all that it finds, and `corpus` propose."""
+    model = ModelDrafter(draft, Lookup(PassCosts(FLAT))) if draft else None
     speculator = Speculator(Eager(), model, TextDrafter(corpus) if corpus else None)
     return Session(backend, tokenizer, Pace(), speculator)

@@ -150,6 +150,24 @@ def test_the_draft_model_keeps_in_step(
     assert lookup is None or max(lookup.right.values()) != min(lookup.right.values())
 
 
+def test_the_lookup_knows_the_session_again_when_it_begins_anew(
+    open_tiny: OpenTiny, tiny_tokenizer: Tokenizer
+) -> None:
+    backend, lookup = open_tiny("reference", Shape()), Lookup(PassCosts([1.0] * 8))
+    bounds = Bounds(tiny_tokenizer, 1, b"", frozenset(), b"")
+    drafter, other = (ModelDrafter(backend, lookup) for _ in range(2))
+    drafter.draft([40, 50, 60], bounds, ALWAYS, CHANCES)
+    assert lookup.ngrams.after([40], 2) == [(50, 1), (60, 2)]
+    drafter.truncate(2)
+    drafter.draft([40, 50, 61, 62], bounds, ALWAYS, CHANCES)
+    assert lookup.ngrams.after([40], 3) == [(50, 1), (61, 2), (62, 3)]
+    lookup.ngrams.add(range(1000, 30_000), 0, 29_000)
+    other.draft([70, 71], bounds, ALWAYS, CHANCES)
+    assert lookup.ngrams.after([40], 1) == []
+    drafter.draft([40, 50, 61, 62, 63], bounds, ALWAYS, CHANCES)
+    assert lookup.ngrams.after([40], 1) == [(50, 1)]
+
+
 @pytest.mark.parametrize("prefix", [b" re", b"\n   "])
 def test_drafts_spell_the_byte_prefix(open_tiny: OpenTiny, tiny_tokenizer: Tokenizer, prefix: bytes) -> None:
     backend = open_tiny("reference", Shape())

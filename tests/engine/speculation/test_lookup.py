@@ -27,8 +27,9 @@ def test_the_latest_place_of_the_longest_sequence_is_found(
 ) -> None:
     ngrams, done = NGrams(), 0
     for step in [*steps, len(known)]:
-        ngrams.add(known[: done + step], done)
-        done = min(done + step, len(known))
+        end = min(done + step, len(known))
+        ngrams.add(known, done, end)
+        done = end
     found = ngrams.after(tokens, 4)
     for count in range(len(found) + (len(found) < 4)):
         behind = [*tokens, *(token for token, _ in found[:count])]
@@ -37,13 +38,14 @@ def test_the_latest_place_of_the_longest_sequence_is_found(
 
 def test_it_begins_anew() -> None:
     ngrams = NGrams()
-    ngrams.add([1, 2])
+    ngrams.add([1, 2], 0, 2)
     assert ngrams.after([1], 3) == [(2, 1)]
     for start in range(100, 30_000, 100):
-        ngrams.add(list(range(start, start + 100)))
+        ngrams.add(range(start, start + 100), 0, 100)
     assert ngrams.after([1], 3) == []
     assert ngrams.after([29_990], 1) == [(29_991, 1)]
-    assert sum(map(len, ngrams._following.values())) <= 4 << 14
+    assert ngrams.begun == 2
+    assert sum(map(len, ngrams._following.values())) <= 4 * (100 + (1 << 14))
 
 
 def test_as_many_are_read_along_as_pay() -> None:
