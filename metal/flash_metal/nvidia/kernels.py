@@ -72,8 +72,8 @@ def _tiles(name: str, t: Template) -> int:
 
 
 def _staged(t: Template, tokens: int) -> int:
-    """Bytes of the tokens' activations, of their sums a group, and of the sums of eight, four or one tiles, that a block
-    adds up while it makes the next: see Product in cu/product.cuh."""
+    """Bytes of the tokens' activations, of their sums a group, and of the sums of eight, four or one tiles, which a
+    block adds up while it makes the next: see Product in cu/product.cuh."""
     groups: int = _k(t) // t["GROUP"]
     columns = max(tokens // 2, 1)
     together = 8 if tokens <= 2 else 4 if tokens <= 4 else 1
