@@ -110,8 +110,8 @@ def draft(
     """Append `tokens`, 1 to 8, to `cache`, then the most likely next token, then the one after it, ...
 
     Returns the drafted ids, each with its log-probability among those of `rule.ends`; the cache then holds `tokens` and
-    the drafted ones but the last. Raises CapacityError if the cache cannot hold a draft of len(rule.bars), and
-    Cancelled if `cancel` was seen to be set, the cache then as before.
+    the drafted ones but the last. Raises CapacityError where a draft does not fit the cache, and Cancelled if `cancel`
+    was seen to be set, the cache then as before.
     """
     if not rule.bars:
         return []

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 
 from flash_engine.speculation.costs import PassCosts
-from flash_engine.speculation.draft import LONGEST
 
 _PRIOR = {5: 0.8, 3: 0.65, 2: 0.5, 1: 0.4}
 """How often what followed a sequence of so many tokens is what the draft model chooses; the longest first."""
@@ -107,7 +106,7 @@ class Ahead:
         self._tokens, self._begin = 0, 0.0
 
     def after(self, drafted: Sequence[int], unread: int, most: int) -> list[int]:
-        found = self._find(drafted, min(most, LONGEST + 1 - unread))
+        found = self._find(drafted, most)
         self._found = found[: self._lookup.worth(found, unread)]
         self._tokens = 0 if not drafted else unread + len(self._found)
         self._begin = self._lookup.clock()

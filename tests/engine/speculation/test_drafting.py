@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flash_engine import Cancel, Cancelled, CapacityError, sampling
 from flash_engine.backend import Backend, KVCache
-from flash_engine.drafting import Chosen, DraftRule, bursts, draft
+from flash_engine.drafting import ChoosingBackend, Chosen, DraftRule, bursts, draft
 
 from ..conftest import NATIVE, OpenTiny
 from ..tiny import Shape
@@ -137,3 +137,14 @@ def test_cancelled_or_beyond_the_context_the_cache_is_as_before(open_tiny: OpenT
     with pytest.raises(Cancelled):
         draft(backend, [50], cache, rule, cancel=cancel)
     assert cache.length == 10
+
+
+@pytest.mark.parametrize("device", NATIVE)
+def test_choices_without_a_token_are_refused(open_tiny: OpenTiny, device: str) -> None:
+    backend = open_tiny(device, Shape())
+    assert isinstance(backend, ChoosingBackend)
+    cache = backend.new_cache()
+    for vocabulary, choices, what in ((VOCABULARY, 3, "choices"), (VOCABULARY + 1, 1, "more ids")):
+        with backend.choosing(cache, vocabulary=vocabulary) as read, pytest.raises(ValueError, match=what):
+            read([40, 50], 0, choices)
+    assert cache.length == 0

@@ -76,7 +76,7 @@ def test_costs_are_those_of_passes_behind_the_first() -> None:
     costs = PassCosts(FLAT)
     lookup = Lookup(costs, lambda: next(times))
     ahead = Ahead(lookup, lambda drafted, most: [(7, 5), (8, 5)][:most])
-    assert ahead.after([], 7, 4) == [7]
+    assert ahead.after([], 7, 1) == [7]
     ahead.judge(0)
     assert costs.seconds(8) == 1
     assert ahead.after([3], 1, 2) == [7, 8]
