@@ -240,7 +240,11 @@ class Speculator:
         least: float,
         cancel: threading.Event | None,
     ) -> _Round:
-        """A draft of the draft model's, or the `other` round if it gains no more than that one's `least`."""
+        """A draft of the draft model's, or the `other` round if it gains no more than that one's `least`.
+
+        What was affordable as a draft is affordable to verify, if it has taken longer than expected, too: else where
+        little is affordable, drafts would be made and thrown away.
+        """
         controller = self._controller
         behind = model.behind(tokens)
         start = self._clock()
@@ -250,10 +254,11 @@ class Speculator:
         draft = model.draft(tokens, bounds, bars, controller.acceptance[Source.MODEL].chances, cancel)
         end = self._clock()
         expected = controller.price(behind, max(len(draft.tokens), 1))
+        spent = begun - begin + min(end - begun, controller.draft_costs.seconds(len(draft.tokens)))
         if behind > LONGEST:
             controller.read(behind, begun - start)
         controller.draft_costs.measured(max(len(draft.tokens), 1), end - begun)
-        length, gain = controller.best_length(Source.MODEL, draft.grades, end - begin)
+        length, gain = controller.best_length(Source.MODEL, draft.grades, spent)
         controller.tried_model(max(gain - least, 0.0), len(draft.tokens))
         if gain > least or not other.length:
             choice = Choice.MODEL if length else Choice.UNSURE

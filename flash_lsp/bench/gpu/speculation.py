@@ -166,7 +166,8 @@ class Bench:
         return run
 
     def _stopped(self, unread: Sequence[int], place: Place, controller: Controller) -> list[int]:
-        """What is verified of a draft that ends where the controller says, which learns what is right."""
+        """What is verified of a draft that ends where the controller says, which learns what is right: as by a
+        Speculator."""
         acceptance, begin = controller.acceptance[Source.MODEL], time.perf_counter()
         bars = controller.bars(0.0, len(place.grades))
         if not bars:
@@ -175,14 +176,14 @@ class Bench:
         rule = DraftRule(bars, acceptance.chances, np.zeros(self._vocabulary, bool))
         drafted = self._drafted(unread, rule, place, controller.lookup)
         seconds = time.perf_counter() - begin
-        dearest = max(2 * controller.draft_costs.seconds(len(drafted)), controller.costs.seconds(1))
+        expected = controller.draft_costs.seconds(len(drafted))
         controller.draft_costs.measured(len(drafted), seconds)
-        seconds = min(seconds, dearest)  # as the Speculator books it
         grades = place.grades[: len(drafted)]
         for at, grade in enumerate(grades[: place.model_right + 1]):
             acceptance.judge(grade, at < place.model_right)
-        length, _ = controller.best_length(Source.MODEL, grades, seconds)
+        length, _ = controller.best_length(Source.MODEL, grades, min(seconds, expected))
         committed = 1 + min(length, place.model_right)
+        seconds = min(seconds, max(2 * expected, controller.costs.seconds(1)))
         controller.finished(Source.MODEL, committed, seconds + controller.costs.seconds(1 + length))
         return drafted[:length]
 

@@ -131,6 +131,16 @@ class Texts(TextDrafter):
         return Draft([RIGHT] * bounds.most, [self._world.text_grade] * bounds.most)
 
 
+def test_a_draft_that_took_longer_than_expected_is_verified(tokenizer: Tokenizer) -> None:
+    """Where next to nothing is affordable, too: or drafts would be made and thrown away for ever."""
+    world = World([1.8, 1.9, 1.95, 1.96, 2.06, 2.06, 2.15, 2.15], 0.68, lambda place: True, 9)
+    world.controller.ledger.ahead = 0.0
+    world.draft_ms = 0.75
+    for _ in range(200):
+        world.round(tokenizer)
+    assert world.committed > 500
+
+
 pass_costs = st.tuples(st.floats(0.5, 50), st.lists(st.floats(0, 1.2), min_size=7, max_size=7)).map(
     lambda drawn: list(accumulate((drawn[0], *(drawn[0] * share for share in drawn[1]))))
 )
