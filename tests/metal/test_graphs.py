@@ -114,16 +114,21 @@ def test_caches_in_turn_are_as_each_alone(driver: HostDriver) -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_token_at_a_time(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is looked for as the GPU goes on, or found after it was waited for."""
+    """What is looked for as the GPU goes on, or found after it was waited for: fed by its choice, given by the host,
+    and with what comes read along, rightly and wrongly."""
     recording = Recording(decoder)
     at_once, replay = Replay(recording, new_cache()), Replay(recording, new_cache())
-    wanted = at_once.choose([5, 17, 100], 0, VOCABULARY, passes=5)[2:]
+    wanted = at_once.choose([5, 17, 100], 0, VOCABULARY, passes=6)
     if not known:
         monkeypatch.setattr(recorded, "_LOOKS", 0)
-    found = [replay.start([5, 17, 100], 0, VOCABULARY)]
-    found += [replay.go_on() for _ in range(4)]
+    ids = [token for token, _ in wanted]
+    wrong = (ids[6] + 1) % VOCABULARY
+    assert replay.start([5, 17, 100], 0, VOCABULARY) == wanted[:3]
+    assert replay.start(ids[2:3], 3, VOCABULARY) == wanted[3:4]
+    assert replay.start(ids[3:5], 4, VOCABULARY) == wanted[4:6]
+    assert replay.start([ids[5], wrong], 6, VOCABULARY)[0] == wanted[6]
+    assert replay.start(ids[6:7], 7, VOCABULARY) == wanted[7:8]
     replay.finish()
-    assert found == wanted
     again = replay.choose([9], 3, VOCABULARY)
     assert again == at_once.choose([9], 3, VOCABULARY)
 
