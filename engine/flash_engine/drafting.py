@@ -107,7 +107,7 @@ def draft(
     along: ReadAlong = NOTHING,
     cancel: threading.Event | None = None,
 ) -> Chosen:
-    """Append `tokens`, 1 to 8, to `cache`, then the most likely next token, then the one after it, ...
+    """Append `tokens` (at least one) to `cache`, then the most likely next token, then the one after it, ...
 
     Returns the drafted ids, each with its log-probability among those of `rule.ends`; the cache then holds `tokens` and
     the drafted ones but the last. Raises CapacityError where a draft does not fit the cache, and Cancelled if `cancel`
@@ -120,9 +120,13 @@ def draft(
         choosing = backend.choosing(cache, vocabulary=vocabulary, cancel=cancel)
     else:
         choosing = choosing_by_forwards(backend, cache, vocabulary=vocabulary, cancel=cancel)
+    first = max(len(tokens) - MOST_TOKENS, 0)
     try:
+        if first:
+            backend.forward(tokens[:first], cache, logits=0, cancel=cancel)
         with choosing as read:
-            drafted = draft_from(bursts(read, tokens, length, len(rule.bars), along), rule)
+            steps = bursts(read, tokens[first:], length + first, len(rule.bars), along)
+            drafted = draft_from(steps, rule)
     except FlashError:
         cache.trim(length)
         raise

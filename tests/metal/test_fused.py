@@ -21,6 +21,7 @@ from flash_engine.errors import Cancelled, CapacityError, DeviceError
 from flash_metal.launches import Tiling
 from flash_metal.registry import Registry
 from offmac import host
+from tests.engine.speculation.knowing import by_forwards
 from tests.engine.tiny import Shape, write_checkpoint
 
 needs_host = pytest.mark.skipif(bool(host.MISSING), reason=host.MISSING)
@@ -93,6 +94,23 @@ def test_choices_after_each_token(backend: FusedBackend) -> None:
 
 @needs_host
 def test_drafts_are_those_of_forwards(backend: FusedBackend) -> None:
+    ends = np.zeros(200, np.bool_)
+    bars, chances = [0.0, 0.3, 0.3, 0.0], [0.3, *[0.9] * 9]
+    cache, plain_cache = backend.new_cache(), backend.new_cache()
+    found: list[tuple[int, float]] = []
+    for _ in range(3):
+        ends[[token for token, _ in found[-1:]]] = True
+        rule = DraftRule(bars, chances, ends)
+        for each in (cache, plain_cache):
+            each.trim(0)
+        found = draft(backend, TOKENS, cache, rule)
+        wanted = by_forwards(backend, TOKENS, plain_cache, rule)
+        assert [token for token, _ in found] == [token for token, _ in wanted]
+        assert cache.length == plain_cache.length
+
+
+@needs_host
+def test_passes_choose_what_forwards_do(backend: FusedBackend) -> None:
     tokens = TOKENS[-8:]
     with (
         backend.choosing(cache := backend.new_cache(), vocabulary=200) as read,
