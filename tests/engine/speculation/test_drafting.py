@@ -68,10 +68,10 @@ def test_what_is_read_along_changes_no_token(open_tiny: OpenTiny, device: str) -
         assert plain == drafted[: len(plain)]
         assert drafted == whole[: len(drafted)]
         assert len(drafted) <= len(bars)
-        assert len(drafted) - knowing.passes - knowing.right in (
-            0,
-            1,
-        )  # nothing is asked ahead of a last token
+        unasked = (
+            len(drafted) - knowing.passes - knowing.right
+        )  # passes without room: a full one, and the last
+        assert 0 <= unasked <= 1 + (length >= 8)
         assert cache.length == (length + len(drafted) - 1 if drafted else 0)
         fresh = backend.new_cache()
         backend.forward([*prompt, *knowing.whole][: cache.length] or [17], fresh, logits=0)
